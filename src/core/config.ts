@@ -1,0 +1,224 @@
+import { parseEnv } from 'node:util';
+
+import { cidrs, choice, duration, flag, integer, keys, limit, origins, size, text, url, Wrong } from './settings.ts';
+import type { Setting } from './settings.ts';
+import { isEmail } from './email.ts';
+
+/** Every setting there is: name, what is accepted, default, meaning. README and .env.example are tested against it. */
+export const settings = {
+  ENVIRONMENT: choice(['development', 'test', 'production'], 'development', 'what kind of installation this is'),
+  HOST: text('127.0.0.1', 'address to listen on'),
+  PORT: integer(0, 65535, '8000', 'port to listen on; 0 picks a free one and prints it'),
+  WORKERS: integer(0, 256, '1', 'threads that serve; 0 = one per core'),
+  DATABASE_URL: url(
+    ['sqlite:', 'postgres://', 'postgresql://'],
+    'sqlite:./data/app.db',
+    'also `sqlite::memory:` and `postgres://user:pass@host:5432/db?sslmode=disable|require|verify-full`',
+    { secret: true },
+  ),
+  DATABASE_POOL_MAX: integer(1, 1000, '10', 'Postgres connections per process'),
+  REDIS_URL: url(
+    ['redis://', 'rediss://'],
+    undefined,
+    "the rate limiter's shared store; unset = in process",
+    { secret: true },
+  ),
+  JWT_SECRET: keys('HS256 key; unset outside production: generated once and kept beside the SQLite file'),
+  JWT_SECRET_PREVIOUS: keys('older keys: still verified, never used to sign', { several: true }),
+  JWT_ALGORITHM: choice(['HS256'], 'HS256', 'the only accepted value'),
+  JWT_ISSUER: text(undefined, 'when set: `iss`, written into tokens and required of them'),
+  JWT_AUDIENCE: text(undefined, 'when set: `aud`, written into tokens and required of them'),
+  ACCESS_TOKEN_TTL: duration(1000, '15m', 'how long an access token is good'),
+  REFRESH_TOKEN_TTL: duration(1000, '30d', 'how long a session lasts; rotation does not extend it'),
+  REFRESH_TOKEN_ROTATION: flag('true', 'each refresh replaces the refresh token'),
+  REFRESH_TOKEN_REUSE_INTERVAL: duration(0, '10s', 'how long a replaced refresh token still names its successor'),
+  PASSWORD_MIN_LENGTH: integer(1, 256, '4', 'in code points; in production 8'),
+  SCRYPT_LOG2_N: integer(1, 22, '15', 'cost of a password hash: N = 2^this'),
+  SCRYPT_R: integer(1, 64, '8', 'block size of a password hash'),
+  SCRYPT_P: integer(1, 64, '3', 'parallelisation of a password hash'),
+  SCRYPT_CONCURRENCY: integer(0, 256, '0', 'password hashes at once; 0 = one per core'),
+  SCRYPT_QUEUE: integer(0, 100_000, '64', 'password hashes that may wait; past that 503'),
+  RATE_LIMIT_DEFAULT: limit('100/60s', 'every `/api` route, per user or client address'),
+  RATE_LIMIT_LOGIN: limit('5/60s', 'login, on top of the default one, per client address'),
+  RATE_LIMIT_LOGIN_FAILURES: limit('20/15m', 'failed logins per account and client network'),
+  RATE_LIMIT_MAX_KEYS: integer(1, 100_000_000, '100000', 'bound on the in-process map'),
+  TRUST_PROXY: cidrs('addresses or CIDR ranges whose `X-Forwarded-For` is believed'),
+  CORS_ORIGINS: origins('origins that browsers may call from, or `*`'),
+  BODY_LIMIT: size('64kb', 'largest request body'),
+  LOG_LEVEL: choice(['debug', 'info', 'warn', 'error'], 'info', 'least important level that is logged'),
+  LOG_FORMAT: choice(['auto', 'json', 'pretty'], 'auto', '`auto` = pretty on a terminal, JSON elsewhere'),
+  DOCS_ENABLED: flag('true', '`/docs` and `/openapi.json`'),
+  METRICS_TOKEN: text(undefined, 'when set, `/metrics` asks for it as a Bearer token', { secret: true }),
+  OTEL_EXPORTER_OTLP_ENDPOINT: url(['http://', 'https://'], undefined, 'where traces go, as OTLP/HTTP JSON'),
+  OTEL_SERVICE_NAME: text('bare-api', 'the name that traces carry'),
+  FIRST_ADMIN_EMAIL: text(undefined, 'an administrator made at start when the address has no account'),
+  FIRST_ADMIN_PASSWORD: text(undefined, 'the password of that administrator', { secret: true }),
+  MAIL_URL: url(
+    ['log:', 'file:', 'smtp://', 'smtps://'],
+    'log:',
+    '`log:`, `file:./data/mail`, `smtp://user:pass@host:587` or `smtps://…`; `log:` is refused in production',
+    { secret: true },
+  ),
+  MAIL_FROM: text('bare-api <no-reply@localhost.localdomain>', 'the sender of mail'),
+  PUBLIC_URL: url(['http://', 'https://'], 'http://127.0.0.1:8000', 'the address that links in mail begin with'),
+  SHUTDOWN_TIMEOUT: duration(0, '10s', 'how long a stop waits for what is in flight'),
+} satisfies Record<string, Setting<unknown>>;
+
+export type SettingName = keyof typeof settings;
+type Camel<S extends string> = S extends `${infer Head}_${infer Tail}`
+  ? `${Lowercase<Head>}${Capitalize<Camel<Tail>>}`
+  : Lowercase<S>;
+
+/** The settings by their camelCase names. Durations are milliseconds, sizes bytes. */
+export type Config = {
+  readonly [Name in SettingName as Camel<Name>]: (typeof settings)[Name] extends Setting<infer T> ? T : never;
+};
+
+export interface Sources {
+  env: Readonly<Record<string, string | undefined>>;
+  /** The text of the `.env` file, undefined when there is none. */
+  envFile: string | undefined;
+  /** Command-line flags, by the name of their setting. */
+  flags: Readonly<Record<string, string | undefined>>;
+  /** Reads the file that NAME_FILE names; throws when it can't be read. */
+  readFile(path: string): string;
+}
+
+export type Loaded =
+  | { config: Config; explicit: ReadonlySet<SettingName>; warnings: string[] }
+  /** One line each: name, what is wrong, what is accepted. */
+  | { faults: string[] };
+
+/** Flags over environment over `.env` over defaults. An empty value counts as unset. Finds all faults at once. */
+export function loadConfig({ env, envFile, flags, readFile }: Sources): Loaded {
+  const faults: string[] = [];
+  const warnings: string[] = [];
+  const fromFile = envFile === undefined ? {} : parseEnv(envFile);
+  for (const name of Object.keys(fromFile)) {
+    if (isSettingName(name) || isSettingName(name.replace(/_FILE$/, ''))) continue;
+    warnings.push(`.env: ${name} is not a setting; did you mean ${nearest(name)}?`);
+  }
+  const given = (name: string): string | undefined => flags[name] || env[name] || fromFile[name] || undefined;
+  const values: Record<string, unknown> = {};
+  const explicit = new Set<SettingName>();
+
+  for (const [name, setting] of Object.entries(settings) as [SettingName, Setting<unknown>][]) {
+    let value = given(name);
+    const path = setting.secret ? given(`${name}_FILE`) : undefined;
+    if (path !== undefined && value !== undefined) {
+      faults.push(`${name}: is set and so is ${name}_FILE; set one of them`);
+    } else if (path !== undefined) {
+      try {
+        value = readFile(path).replace(/\r?\n$/, '');
+      } catch {
+        faults.push(`${name}_FILE: ${path} can't be read; accepted: a file that holds the secret`);
+        continue;
+      }
+    }
+    if (value !== undefined) explicit.add(name);
+    const source = value ?? setting.fallback;
+    const result = source === undefined ? undefined : setting.read(source);
+    if (result instanceof Wrong) {
+      const problem = setting.secret && result.problem.includes('"') ? 'is not acceptable' : result.problem;
+      faults.push(`${name}: ${problem}; accepted: ${setting.accepts}`);
+    } else {
+      values[camel(name)] = result;
+    }
+  }
+  const config = values as Config;
+  if (config.environment === 'production' && !explicit.has('PASSWORD_MIN_LENGTH')) values['passwordMinLength'] = 8;
+  if (faults.length === 0) faults.push(...contradictions(config, explicit));
+  return faults.length > 0 ? { faults } : { config, explicit, warnings };
+}
+
+const isSettingName = (name: string): name is SettingName => Object.hasOwn(settings, name);
+
+const camel = (name: string): string => name.toLowerCase().replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+
+/** What is wrong between settings that are each acceptable. */
+function contradictions(config: Config, explicit: ReadonlySet<SettingName>): string[] {
+  const faults: string[] = [];
+  const production = config.environment === 'production';
+  if (production && config.jwtSecret === undefined) {
+    faults.push(`JWT_SECRET: is unset; accepted in production: at least 32 random bytes, e.g. from: ${GENERATE}`);
+  }
+  for (const [name, found] of [
+    ['JWT_SECRET', config.jwtSecret],
+    ['JWT_SECRET_PREVIOUS', config.jwtSecretPrevious],
+  ] as const) {
+    if (production && found?.some(isGuessable)) {
+      faults.push(`${name}: can be guessed; accepted in production: random bytes, e.g. from: ${GENERATE}`);
+    }
+  }
+  const { firstAdminEmail, firstAdminPassword, passwordMinLength } = config;
+  if ((firstAdminEmail === undefined) !== (firstAdminPassword === undefined)) {
+    faults.push('FIRST_ADMIN_EMAIL: goes with FIRST_ADMIN_PASSWORD; set both or none');
+  }
+  if (firstAdminEmail !== undefined && !isEmail(firstAdminEmail)) {
+    faults.push('FIRST_ADMIN_EMAIL: is not an e-mail address; accepted: one such as admin@example.com');
+  }
+  if (
+    firstAdminPassword !== undefined &&
+    ([...firstAdminPassword].length < passwordMinLength || Buffer.byteLength(firstAdminPassword) > 1024)
+  ) {
+    faults.push(`FIRST_ADMIN_PASSWORD: has a wrong length; accepted: ${passwordMinLength} characters to 1024 bytes`);
+  }
+  if (production && explicit.has('MAIL_URL') && config.mailUrl.startsWith('log:')) {
+    faults.push('MAIL_URL: log: would write secrets to the log; accepted in production: file:, smtp:// or smtps://');
+  }
+  if (config.databaseUrl === 'sqlite::memory:' && config.workers !== 1) {
+    faults.push('WORKERS: threads can not share sqlite::memory:; accepted with it: 1');
+  }
+  return [...faults, ...unfinished(config, explicit)];
+}
+
+/** Settings whose feature is not in this version are refused rather than ignored. */
+function unfinished(config: Config, explicit: ReadonlySet<SettingName>): string[] {
+  const faults: string[] = [];
+  if (config.workers !== 1) faults.push('WORKERS: more than one thread is not in this version; accepted: 1');
+  if (!config.databaseUrl.startsWith('sqlite:')) {
+    faults.push('DATABASE_URL: Postgres is not in this version; accepted: sqlite:PATH or sqlite::memory:');
+  }
+  const later: SettingName[] = ['REDIS_URL', 'METRICS_TOKEN', 'OTEL_EXPORTER_OTLP_ENDPOINT'];
+  for (const name of [...later, 'MAIL_URL', 'MAIL_FROM', 'PUBLIC_URL', 'DATABASE_POOL_MAX', 'OTEL_SERVICE_NAME'] as const) {
+    if (explicit.has(name) && !isDefault(name, config)) faults.push(`${name}: is not in this version; leave it unset`);
+  }
+  return faults;
+}
+
+const isDefault = (name: SettingName, config: Config): boolean =>
+  String(config[camel(name) as keyof Config]) === settings[name].fallback;
+
+const GENERATE = `node -p "crypto.randomBytes(32).toString('base64url')"`;
+
+/** The key of `.env.example`: a running server must never use it. */
+export const EXAMPLE_JWT_SECRET = 'change-me-to-32-or-more-random-bytes';
+
+/** Whether a key shows little of the randomness that its length could hold: words count for nothing. */
+function isGuessable(key: string): boolean {
+  if (key === EXAMPLE_JWT_SECRET || /^(.{1,16}?)\1+$/s.test(key)) return true;
+  const characters = [...key.replace(/change.?me|secret|password|passw0rd|example|your|super|key|jwt|token/gi, '')];
+  const counts = new Map<string, number>();
+  for (const character of characters) counts.set(character, (counts.get(character) ?? 0) + 1);
+  let bits = 0;
+  for (const count of counts.values()) bits -= count * Math.log2(count / characters.length);
+  const steps = new Set(characters.slice(1).map((next, i) => next.codePointAt(0)! - characters[i]!.codePointAt(0)!));
+  return bits < 80 || steps.size < 5;
+}
+
+/** The setting whose name is nearest by edit distance (Levenshtein 1966). */
+function nearest(name: string): string {
+  const distance = (a: string, b: string): number => {
+    let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+    for (let i = 1; i <= a.length; i++) {
+      const next = [i];
+      for (let j = 1; j <= b.length; j++) {
+        next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
+      }
+      row = next;
+    }
+    return row[b.length]!;
+  };
+  const asked = name.slice(0, 64).toUpperCase();
+  return Object.keys(settings).reduce((best, each) => (distance(asked, each) < distance(asked, best) ? each : best));
+}
