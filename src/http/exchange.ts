@@ -1,0 +1,199 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Readable } from 'node:stream';
+
+import { Failure } from '../core/errors.ts';
+import { readBody } from './body.ts';
+import { closeGently } from './linger.ts';
+import { PROBLEM_TYPE, toProblem } from './problem.ts';
+import { parseTarget } from './target.ts';
+
+/** What the server tells an exchange about its surroundings. */
+export interface ExchangeContext {
+  /** Monotonic nanoseconds. */
+  now: () => number;
+  clientIp(req: IncomingMessage, forwardedFor: string | undefined): string;
+  nextRequestId(): string;
+  /** Wall time, ms. */
+  wallTime(): number;
+  isDraining(): boolean;
+  /** Largest request body, bytes. */
+  bodyLimit: number;
+  /** Called once an answer has been handed to the socket. */
+  onAnswered(exchange: Exchange): void;
+}
+
+const KEPT_REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/;
+
+/** Header fields that a request may carry once (RFC 9110 §5.3); a second one is a way to be misunderstood. */
+const SINGLE = { host: 'Host', authorization: 'Authorization', contentType: 'Content-Type' } as const;
+
+/** One request and its answer. */
+export class Exchange {
+  readonly req: IncomingMessage;
+  readonly method: string;
+  /** As it arrived: nothing decoded. */
+  readonly path: string;
+  /** What follows the `?`, undecoded; undefined without one. */
+  readonly search: string | undefined;
+  readonly requestId: string;
+  readonly ip: string;
+  /** Monotonic nanoseconds. */
+  readonly startedAt: number;
+  /** What is wrong with the request before anyone looked for a route. */
+  readonly fault: Failure | undefined;
+
+  host: string | undefined;
+  authorization: string | undefined;
+  contentType: string | undefined;
+  contentEncoding: string | undefined;
+  contentLength: string | undefined;
+  origin: string | undefined;
+  userAgent: string | undefined;
+  traceparent: string | undefined;
+  tracestate: string | undefined;
+  preflight: string | undefined;
+
+  /** Header fields that every answer to this request carries: name, value, name, value, … */
+  readonly headers: string[] = ['X-Content-Type-Options', 'nosniff'];
+  /** The template of the matched route; empty when none did. */
+  route = '';
+  /** The caller, once known. */
+  userId: string | undefined;
+  /** 0 until answered. */
+  status = 0;
+  failure: Failure | undefined;
+  /** Rejects the reading of the body: the parser found a fault in it, or it took too long. */
+  abortBody: ((failure: Failure) => void) | undefined;
+
+  readonly #res: ServerResponse;
+  readonly #context: ExchangeContext;
+  #awaitsContinue: boolean;
+
+  constructor(req: IncomingMessage, res: ServerResponse, context: ExchangeContext, awaitsContinue: boolean) {
+    this.req = req;
+    this.#res = res;
+    this.#context = context;
+    this.#awaitsContinue = awaitsContinue;
+    this.startedAt = context.now();
+    this.method = req.method!;
+    const { requestId, forwardedFor, repeated } = this.#readHeaders(req.rawHeaders);
+    this.requestId = requestId ?? context.nextRequestId();
+    this.headers.push('X-Request-Id', this.requestId);
+    this.ip = context.clientIp(req, forwardedFor);
+    const target = parseTarget(req, this.host);
+    this.path = target.path;
+    this.search = target.search;
+    this.fault = repeated ?? target.fault;
+  }
+
+  /** One pass over the header fields; they are looked at as they came, since Node's `headers` hides repetitions. */
+  #readHeaders(raw: readonly string[]) {
+    let requestId: string | undefined;
+    let forwardedFor: string | undefined;
+    let repeated: Failure | undefined;
+    const single = (field: keyof typeof SINGLE, value: string): void => {
+      if (this[field] !== undefined) {
+        repeated = new Failure(field === 'host' ? 'invalid_host' : 'duplicate_header', `${SINGLE[field]} is repeated.`);
+      }
+      this[field] = value;
+    };
+    for (let i = 0; i < raw.length; i += 2) {
+      const value = raw[i + 1]!;
+      switch (raw[i]!.toLowerCase()) {
+        case 'host':
+          single('host', value);
+          break;
+        case 'authorization':
+          single('authorization', value);
+          break;
+        case 'content-type':
+          single('contentType', value);
+          break;
+        case 'content-encoding':
+          this.contentEncoding = value;
+          break;
+        case 'content-length':
+          this.contentLength = value;
+          break;
+        case 'x-request-id':
+          requestId = requestId === undefined && KEPT_REQUEST_ID.test(value) ? value : undefined;
+          break;
+        case 'x-forwarded-for':
+          forwardedFor = forwardedFor === undefined ? value : `${forwardedFor},${value}`;
+          break;
+        case 'origin':
+          this.origin = value;
+          break;
+        case 'user-agent':
+          this.userAgent = value;
+          break;
+        case 'traceparent':
+          this.traceparent = this.traceparent === undefined ? value : 'repeated';
+          break;
+        case 'tracestate':
+          this.tracestate = this.tracestate === undefined ? value : `${this.tracestate},${value}`;
+          break;
+        case 'access-control-request-method':
+          this.preflight = value;
+      }
+    }
+    return { requestId, forwardedFor, repeated };
+  }
+
+  /** Whole body, at most the limit. */
+  readBody(): Promise<Buffer> {
+    const { bodyLimit } = this.#context;
+    if (Number(this.contentLength) > bodyLimit) {
+      throw new Failure('body_too_large', `The body may have at most ${bodyLimit} bytes.`);
+    }
+    if (this.#awaitsContinue) this.#res.writeContinue();
+    this.#awaitsContinue = false;
+    const aborted = new Promise<never>((_, reject) => (this.abortBody = reject));
+    return Promise.race([readBody(this.req, bodyLimit), aborted]);
+  }
+
+  /** Answers. `headers` are added to those of the exchange; a body goes with its media type. */
+  send(status: number, mediaType?: string, body?: string | Buffer, headers?: readonly string[]): void {
+    if (this.status !== 0) return;
+    const all = this.#begin(status, headers);
+    if (body === undefined) {
+      if (status !== 204) all.push('Content-Length', '0');
+    } else {
+      const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
+      all.push('Content-Type', mediaType!, 'Content-Length', String(length));
+    }
+    this.#res.writeHead(status, all);
+    this.#res.end(body);
+    this.#context.onAnswered(this);
+  }
+
+  /** Answers with what `body` gives, in chunks; a failure inside cuts the connection, as nothing else can be said. */
+  sendStream(status: number, mediaType: string, body: Readable, headers?: readonly string[]): void {
+    if (this.status !== 0) return void body.destroy();
+    this.#res.writeHead(status, [...this.#begin(status, headers), 'Content-Type', mediaType]);
+    this.#res.once('close', () => {
+      body.destroy();
+      this.#context.onAnswered(this);
+    });
+    if (this.method === 'HEAD') return void this.#res.end();
+    body.once('error', () => this.#res.destroy());
+    body.pipe(this.#res);
+  }
+
+  /** Answers with what went wrong. */
+  refuse(failure: Failure): void {
+    this.failure = failure;
+    const { status, headers, body } = toProblem(failure, this.requestId);
+    this.send(status, PROBLEM_TYPE, body, headers);
+  }
+
+  #begin(status: number, headers: readonly string[] | undefined): string[] {
+    this.status = status;
+    const { req } = this;
+    // A body that nobody asked for is read past when it is small and declared; otherwise it ends the connection.
+    const unread = !req.complete && (this.#awaitsContinue || !(Number(this.contentLength) <= this.#context.bodyLimit));
+    if (unread) closeGently(req.socket);
+    if (unread || this.#context.isDraining()) this.#res.shouldKeepAlive = false;
+    return headers === undefined ? this.headers : [...this.headers, ...headers];
+  }
+}
