@@ -33,9 +33,9 @@ const codeOf = (error: unknown): string => String((error as { code?: unknown }).
  * Writes to a descriptor that somebody else opened: a file, a pipe, a terminal, `/dev/null`, a journal's socket.
  *
  * Each write is one `write(2)` on this thread. Handing it to Node's thread pool would queue it behind password hashes,
- * leave it half done at a crash, and let one stuck reader hold a thread and block `process.exit` for good. So pipes and
- * sockets are made non-blocking, as `process.stdout` does, and what they do not take waits here. Once the reader is gone
- * everything is taken and thrown away: a server does not stop because nobody reads its log.
+ * leave it half done at a crash, and let one stuck reader hold a thread and block `process.exit` for good. So pipes
+ * and sockets are made non-blocking, as `process.stdout` does, and what they do not take waits here. Once the reader
+ * is gone everything is taken and thrown away: a server does not stop because nobody reads its log.
  */
 export function openSink(fd: number): Sink {
   const stat = fstatSync(fd);
