@@ -1,0 +1,42 @@
+import type { Plain } from './fields.ts';
+import type { Level, RequestLine } from './log.ts';
+
+/**
+ * What JSON lets stand but a terminal, a browser or a line-minded tool may obey: DEL and the C1 controls, the line and
+ * paragraph separators, and the marks that turn the direction of text.
+ */
+const obeyed = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+const special = /[\0-\x1f"\\\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]/;
+
+/** A character as `\uXXXX`. */
+export const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+
+/** A JSON text on one line in which nothing but spaces and printable characters stands. */
+export const toJson = (value: Plain): string => JSON.stringify(value).replace(obeyed, escaped);
+
+/** `value` as a JSON string. Most need no more than the quotes, and this is on the way of every request. */
+export const quoted = (value: string): string => (special.test(value) ? toJson(value) : `"${value}"`);
+
+/** What a line says of itself. A field that claims one of these names is written with a `_` behind it. */
+const own = new Set(['time', 'level', 'msg', 'event']);
+
+/** One log line as JSON, with its line feed. `time` is RFC 3339 in UTC. */
+export function jsonLine(
+  time: string, level: Level, msg: string, event: string | undefined, fields: [string, Plain][],
+): string {
+  let line = `{"time":"${time}","level":"${level}","msg":${quoted(msg)}`;
+  if (event !== undefined) line += `,"event":${quoted(event)}`;
+  for (const [name, value] of fields) line += `,${quoted(own.has(name) ? `${name}_` : name)}:${toJson(value)}`;
+  return `${line}}\n`;
+}
+
+/** One request as JSON, with its line feed. */
+export function jsonRequest(time: string, level: Level, request: RequestLine): string {
+  let line = `{"time":"${time}","level":"${level}","msg":"request","request_id":${quoted(request.requestId)}`;
+  if (request.traceId !== undefined) line += `,"trace_id":${quoted(request.traceId)}`;
+  line += `,"method":${quoted(request.method)},"route":${quoted(request.route)},"status":${request.status}`;
+  line += `,"duration_ms":${Math.round(request.durationMs * 1000) / 1000},"ip":${quoted(request.ip)}`;
+  if (request.userId !== undefined) line += `,"user_id":${quoted(request.userId)}`;
+  if (request.bytes !== undefined) line += `,"bytes":${request.bytes}`;
+  return `${line}}\n`;
+}

@@ -1,0 +1,160 @@
+import { toPlainFields } from './fields.ts';
+import type { Fields } from './fields.ts';
+import { jsonLine, jsonRequest } from './json_line.ts';
+import { prettyLine, prettyRequest } from './pretty_line.ts';
+import type { Sink } from './sink.ts';
+
+export type Level = 'debug' | 'info' | 'warn' | 'error';
+export const levels = ['debug', 'info', 'warn', 'error'] as const satisfies readonly Level[];
+
+/** What is written of every request. */
+export interface RequestLine {
+  requestId: string;
+  traceId?: string | undefined;
+  method: string;
+  /** The template that matched (`/users/{id}`), never the path; '' when none did. */
+  route: string;
+  status: number;
+  durationMs: number;
+  ip: string;
+  userId?: string | undefined;
+  /** Of the answer's body. */
+  bytes?: number | undefined;
+}
+
+/**
+ * The server's log. Lines are collected and written together, off the request's path. Whatever is in a message or a
+ * field, a line stays one line (in pretty format an error adds indented ones), is bounded in length, and holds no
+ * control character; a field with a secret's name is written as `[redacted]`.
+ */
+export interface Log {
+  debug(msg: string, fields?: Fields): void;
+  info(msg: string, fields?: Fields): void;
+  warn(msg: string, fields?: Fields): void;
+  error(msg: string, fields?: Fields): void;
+  /** Written at level info whatever `level` is: the line that says where the server listens. */
+  announce(msg: string, fields?: Fields): void;
+  /** Something an auditor looks for (`auth.login`), with who and from where in `fields`; `level` defaults to info. */
+  event(event: string, fields: Fields, level?: Level): void;
+  /** At level info, from status 500 on at level error. */
+  request(line: RequestLine): void;
+  /** The lowest level that is written; may be set while the server runs. */
+  level: Level;
+  /** Writes what has been collected before it returns: for exit and crash. */
+  flush(): void;
+  /** Flushes; what is logged afterwards is written at once, so that last words are not lost. */
+  close(): void;
+}
+
+export interface LogOptions {
+  level: Level;
+  format: 'json' | 'pretty';
+  /** Pretty format only. */
+  color: boolean;
+  /** Wall time in milliseconds. */
+  now: () => number;
+  sink: Sink;
+  /** Runs `write` soon, without keeping the process alive for it; 50 ms when left out. */
+  schedule?: (write: () => void) => void;
+}
+
+/** UTF-16 units that may be collected before they are written without waiting for the timer. */
+const batchLength = 64 * 1024;
+const batchMs = 50;
+
+const soon = (write: () => void): void => void setTimeout(write, batchMs).unref();
+
+export function createLog({ level, format, color, now, sink, schedule = soon }: LogOptions): Log {
+  const pretty = format === 'pretty';
+  const timestamp = createTimestamp();
+  let threshold = levels.indexOf(level);
+  let batch = '';
+  let batchLines = 0;
+  let lost = 0;
+  let scheduled = false;
+  let closed = false;
+
+  function handOver(): void {
+    scheduled = false;
+    if (batch === '') return;
+    const report = lost === 0 ? '' : compose('warn', 'log lines were lost: nobody read them', undefined, { lost });
+    if (sink.write(report + batch)) lost = 0;
+    else lost += batchLines;
+    batch = '';
+    batchLines = 0;
+  }
+
+  function add(line: string): void {
+    batch += line;
+    batchLines++;
+    if (closed) flush();
+    else if (batch.length >= batchLength) handOver();
+    else if (!scheduled) {
+      scheduled = true;
+      schedule(handOver);
+    }
+  }
+
+  function flush(): void {
+    handOver();
+    sink.flushSync();
+  }
+
+  function compose(at: Level, msg: string, event: string | undefined, fields: Fields | undefined): string {
+    const time = timestamp(now());
+    const plain = fields === undefined ? [] : toPlainFields(fields);
+    return pretty ? prettyLine(time, at, msg, event, plain, color) : jsonLine(time, at, msg, event, plain);
+  }
+
+  const writerAt = (at: Level) => (msg: string, fields?: Fields): void => {
+    if (levels.indexOf(at) >= threshold) add(compose(at, msg, undefined, fields));
+  };
+
+  return {
+    debug: writerAt('debug'),
+    info: writerAt('info'),
+    warn: writerAt('warn'),
+    error: writerAt('error'),
+    announce: (msg, fields) => add(compose('info', msg, undefined, fields)),
+    event(event, fields, at = 'info') {
+      if (levels.indexOf(at) >= threshold) add(compose(at, event, event, fields));
+    },
+    request(line) {
+      const at = line.status >= 500 ? 'error' : 'info';
+      if (levels.indexOf(at) < threshold) return;
+      const time = timestamp(now());
+      add(pretty ? prettyRequest(time, at, line, color) : jsonRequest(time, at, line));
+    },
+    get level() {
+      return levels[threshold] as Level;
+    },
+    set level(wanted) {
+      threshold = levels.indexOf(wanted);
+    },
+    flush,
+    close() {
+      flush();
+      closed = true;
+    },
+  };
+}
+
+/** RFC 3339 in UTC with milliseconds. Within one second only three digits change, within one millisecond nothing. */
+function createTimestamp(): (ms: number) => string {
+  let second = NaN;
+  let prefix = '';
+  let lastMs = NaN;
+  let last = '';
+  return (ms) => {
+    const whole = Math.floor(ms);
+    if (whole === lastMs) return last;
+    const thisSecond = Math.floor(whole / 1000);
+    if (thisSecond !== second) {
+      second = thisSecond;
+      prefix = new Date(thisSecond * 1000).toISOString().slice(0, 20);
+    }
+    lastMs = whole;
+    last = `${prefix}${String(whole - thisSecond * 1000).padStart(3, '0')}Z`;
+    return last;
+  };
+}

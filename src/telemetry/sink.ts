@@ -1,0 +1,101 @@
+import { fstatSync, writeSync } from 'node:fs';
+import { Socket } from 'node:net';
+
+/** Where finished lines go. */
+export interface Sink {
+  /** Takes whole lines and never waits. False: too much is waiting already, and nothing of `text` was taken. */
+  write(text: string): boolean;
+  /** Writes what is waiting before it returns, for exit and crash; gives up after half a second without progress. */
+  flushSync(): void;
+}
+
+/** Bytes that may wait for a reader which is not reading. */
+const maxWaiting = 1024 * 1024;
+const firstRetryMs = 10;
+const lastRetryMs = 250;
+const patienceMs = 500;
+
+/** Nobody will ever read this descriptor again. Any other fault (EAGAIN, a full disk) is tried again. */
+const gone = new Set(['EPIPE', 'EBADF', 'ECONNRESET', 'ENOTCONN']);
+
+const streams: Socket[] = [];
+
+/** Opening a stream is the one way Node has to set O_NONBLOCK. Kept: collected, it would close the descriptor. */
+function makeNonBlocking(fd: number): void {
+  const stream = new Socket({ fd, readable: false, writable: true });
+  stream.unref();
+  streams.push(stream);
+}
+
+const codeOf = (error: unknown): string => String((error as { code?: unknown }).code);
+
+/**
+ * Writes to a descriptor that somebody else opened: a file, a pipe, a terminal, `/dev/null`, a journal's socket.
+ *
+ * Each write is one `write(2)` on this thread. Handing it to Node's thread pool would queue it behind password hashes,
+ * leave it half done at a crash, and let one stuck reader hold a thread and block `process.exit` for good. So pipes
+ * and sockets are made non-blocking, as `process.stdout` does, and what they do not take waits here. Once the reader
+ * is gone everything is taken and thrown away: a server does not stop because nobody reads its log.
+ */
+export function openSink(fd: number): Sink {
+  const stat = fstatSync(fd);
+  if (stat.isFIFO() || stat.isSocket()) makeNonBlocking(fd);
+  let waiting: Buffer[] = [];
+  let waitingBytes = 0;
+  let retry: NodeJS.Timeout | undefined;
+  let retryMs = firstRetryMs;
+  let broken = false;
+
+  /** Writes as much as goes at once. False: something is left. */
+  function drain(): boolean {
+    while (!broken && waiting.length > 0) {
+      const chunk = waiting[0] as Buffer;
+      try {
+        const written = writeSync(fd, chunk);
+        waitingBytes -= written;
+        if (written < chunk.length) waiting[0] = chunk.subarray(written);
+        else waiting.shift();
+      } catch (error) {
+        if (!gone.has(codeOf(error))) return false;
+        broken = true;
+      }
+    }
+    if (broken) waiting = [];
+    return true;
+  }
+
+  function later(): void {
+    retry = setTimeout(() => {
+      retry = undefined;
+      const before = waitingBytes;
+      if (drain()) retryMs = firstRetryMs;
+      else {
+        retryMs = waitingBytes < before ? firstRetryMs : Math.min(retryMs * 2, lastRetryMs);
+        later();
+      }
+    }, retryMs).unref();
+  }
+
+  return {
+    write(text) {
+      if (broken) return true;
+      if (waitingBytes >= maxWaiting) return false;
+      const chunk = Buffer.from(text);
+      waiting.push(chunk);
+      waitingBytes += chunk.length;
+      if (retry === undefined && !drain()) later();
+      return true;
+    },
+
+    flushSync() {
+      const asleep = new Int32Array(new SharedArrayBuffer(4));
+      const napMs = 5;
+      for (let idleMs = 0; idleMs < patienceMs;) {
+        const before = waitingBytes;
+        if (drain()) return;
+        idleMs = waitingBytes < before ? 0 : idleMs + napMs;
+        Atomics.wait(asleep, 0, 0, napMs);
+      }
+    },
+  };
+}
