@@ -67,6 +67,8 @@ export interface FailureDetails {
   errors?: Fault[];
   /** For 405. */
   allow?: string;
+  /** For `/readyz`: what each part of the server says of itself. */
+  parts?: Readonly<Record<string, string>>;
 }
 
 /** A refusal: a message that anyone may see, and a cause that only the log sees. Thrown to end a request. */

@@ -9,6 +9,8 @@ export interface Policy {
   readonly cost: number;
   /** Nanoseconds until an empty bucket is full: `limit * cost`. */
   readonly span: number;
+  /** Its item of `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers): quota and window in seconds. */
+  readonly item: string;
 }
 
 /** One token of the bucket that `policy` keeps for `key`. */
@@ -37,7 +39,22 @@ export interface BucketStore {
 
 export function policy(name: string, { limit, windowMs }: { limit: number; windowMs: number }): Policy {
   const cost = Math.max(1, Math.floor((windowMs * 1e6) / limit));
-  return { name, limit, windowMs, cost, span: limit * cost };
+  const item = `"${name}";q=${limit};w=${Math.ceil(windowMs / 1000)}`;
+  return { name, limit, windowMs, cost, span: limit * cost, item };
+}
+
+/** A take as the client is told of it. */
+export interface Charge {
+  take: Take;
+  /** Nanoseconds until the bucket is full again. */
+  untilFull: number;
+  refused: boolean;
+}
+
+/** The item of `RateLimit` for a charge: tokens left, and seconds until full or, when refused, until the next one. */
+export function chargeItem({ take: { policy }, untilFull, refused }: Charge): string {
+  if (refused) return `"${policy.name}";r=0;t=${retryAfter(policy, untilFull)}`;
+  return `"${policy.name}";r=${remaining(policy, untilFull)};t=${Math.ceil(untilFull / 1e9)}`;
 }
 
 /** Whole tokens left in a bucket that is full in `untilFull` nanoseconds. */

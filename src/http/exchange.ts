@@ -2,6 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 
 import { Failure } from '../core/errors.ts';
+import { chargeItem } from '../core/rate_limit.ts';
+import type { Charge } from '../core/rate_limit.ts';
 import { readBody } from './body.ts';
 import { closeGently } from './linger.ts';
 import { PROBLEM_TYPE, toProblem } from './problem.ts';
@@ -62,6 +64,8 @@ export class Exchange {
   /** 0 until answered. */
   status = 0;
   failure: Failure | undefined;
+  /** What the limiter took for this request. */
+  charges: Charge[] = [];
   /** Rejects the reading of the body: the parser found a fault in it, or it took too long. */
   abortBody: ((failure: Failure) => void) | undefined;
 
@@ -194,6 +198,13 @@ export class Exchange {
     const unread = !req.complete && (this.#awaitsContinue || !(Number(this.contentLength) <= this.#context.bodyLimit));
     if (unread) closeGently(req.socket);
     if (unread || this.#context.isDraining()) this.#res.shouldKeepAlive = false;
+    const { charges } = this;
+    if (charges.length === 1) {
+      this.headers.push('RateLimit-Policy', charges[0]!.take.policy.item, 'RateLimit', chargeItem(charges[0]!));
+    } else if (charges.length > 1) {
+      const policies = charges.map(({ take }) => take.policy.item).join(', ');
+      this.headers.push('RateLimit-Policy', policies, 'RateLimit', charges.map(chargeItem).join(', '));
+    }
     return headers === undefined ? this.headers : [...this.headers, ...headers];
   }
 }

@@ -31,6 +31,7 @@ export function toProblem(failure: Failure, requestId: string): Problem {
     code,
     request_id: requestId,
     ...(details.errors === undefined ? {} : { errors: details.errors }),
+    ...(details.parts === undefined ? {} : { parts: details.parts }),
   });
   return { status, headers, body };
 }

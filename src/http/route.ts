@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 
 import type { Code } from '../core/errors.ts';
 import type { Maybe } from '../core/maybe.ts';
+import type { Claims } from '../core/tokens.ts';
 import type { Exchange } from './exchange.ts';
 import type { Schema } from './schema.ts';
 
@@ -29,14 +30,27 @@ export type Reply<R extends Replies> = {
   [S in keyof R & number]: { status: S; headers?: readonly string[] } & BodyOf<R[S]>;
 }[keyof R & number];
 
+/** An answer with its status as a literal type, so that only declared ones compile. */
+export function reply<const S extends number>(status: S, body?: undefined, headers?: readonly string[]): { status: S };
+export function reply<const S extends number, B>(
+  status: S,
+  body: B,
+  headers?: readonly string[],
+): { status: S; body: B };
+export function reply(status: number, body?: unknown, headers?: readonly string[]): AnyReply {
+  return headers === undefined ? { status, body } : { status, body, headers };
+}
+
 export type ParamNames<Path extends string> = Path extends `${string}{${infer Name}}${infer Rest}`
   ? Name | ParamNames<Rest>
   : never;
 
 /** Who may call a route. `admit` answers with the caller, or throws the 401 or 403. */
 export interface Guard<App, Caller> {
-  name: 'anyone' | 'bearer' | 'admin' | 'metrics';
-  admit(app: App, exchange: Exchange): Maybe<Caller>;
+  /** `anyone` needs no token, `bearer` an access token, a role that role as well. */
+  name: 'anyone' | 'bearer' | 'admin';
+  /** `claims` are those of an access token whose signature and expiry verify. */
+  admit(app: App, exchange: Exchange, claims: Claims | undefined): Maybe<Caller>;
 }
 
 /** What a handler is called with: everything in it has been checked. */

@@ -59,6 +59,12 @@ export const array = <T>(items: Schema<T>, rules: { maxItems?: number; descripti
 
 export const optional = <T>(schema: Schema<T>): Optional<T> => ({ optional: schema });
 
+/** The same properties, each of which may be left out. */
+export const partial = <P extends Readonly<Record<string, Schema<unknown>>>>(properties: P) =>
+  Object.fromEntries(Object.entries(properties).map(([name, schema]) => [name, optional(schema)])) as {
+    [K in keyof P]: Optional<Infer<P[K]>>;
+  };
+
 const isOptional = (schema: Schema<unknown> | Optional<unknown>): schema is Optional<unknown> =>
   typeof schema['optional'] === 'object';
 

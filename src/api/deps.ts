@@ -1,0 +1,70 @@
+import type { Config } from '../core/config.ts';
+import { Failure } from '../core/errors.ts';
+import { then } from '../core/maybe.ts';
+import type { Passwords } from '../core/passwords.ts';
+import type { BucketStore, Policy } from '../core/rate_limit.ts';
+import type { Claims, Tokens } from '../core/tokens.ts';
+import type { Database } from '../db/database.ts';
+import * as sessions from '../db/sessions.ts';
+import type { Login } from '../db/sessions.ts';
+import type { Exchange } from '../http/exchange.ts';
+import type { DefineRoute, Guard } from '../http/route.ts';
+import type { Log } from '../telemetry/log.ts';
+
+export type LimitName = 'default' | 'login' | 'login-failures';
+
+/** What a handler may reach. */
+export interface App {
+  config: Config;
+  db: Database;
+  passwords: Passwords;
+  tokens: Tokens;
+  limits: Readonly<Record<LimitName, Policy>>;
+  buckets: BucketStore;
+  log: Log;
+  /** Wall time, ms. */
+  now(): number;
+  isDraining(): boolean;
+  /** The OpenAPI document as JSON, and the page that shows it. */
+  documents: { openapi(): string; docs(): { html: string; contentSecurityPolicy: string } };
+}
+
+export const route: DefineRoute<App> = (spec) => spec as ReturnType<DefineRoute<App>>;
+
+export const anyone: Guard<App, undefined> = { name: 'anyone', admit: () => undefined };
+
+/** The session behind the access token and its user, both as they are now: ended, disabled and deleted are refused. */
+export const currentUser: Guard<App, Login> = {
+  name: 'bearer',
+  admit(app, exchange, claims) {
+    if (claims === undefined) throw new Failure(isBearer(exchange) ? 'invalid_token' : 'not_authenticated');
+    return then(sessions.bySid(app.db, claims.sid), (login) => {
+      assertLive(login, claims, app.now());
+      exchange.userId = login.user.id;
+      return login;
+    });
+  },
+};
+
+export const requireAdmin: Guard<App, Login> = {
+  name: 'admin',
+  admit: (app, exchange, claims) =>
+    then(currentUser.admit(app, exchange, claims), (login) => {
+      if (login.user.role !== 'admin') throw new Failure('forbidden');
+      return login;
+    }),
+};
+
+/** Refuses the token of a session that has ended or expired, or of an account that is disabled or gone. */
+export function assertLive(login: Login | undefined, claims: Claims, now: number): asserts login is Login {
+  const live = login?.user.id === claims.sub && login.user.isActive && login.session.expiresAt > now;
+  if (!live) throw new Failure('invalid_token');
+}
+
+const BEARER = /^bearer(?: |$)/i;
+
+const isBearer = ({ authorization }: Exchange): boolean => authorization !== undefined && BEARER.test(authorization);
+
+/** The token of `Authorization: Bearer` (RFC 6750 §2.1), or undefined when the header is absent or of another scheme. */
+export const bearerToken = (exchange: Exchange): string | undefined =>
+  isBearer(exchange) ? exchange.authorization!.slice('bearer '.length).trim() : undefined;

@@ -1,0 +1,33 @@
+import { Failure } from '../core/errors.ts';
+import { then } from '../core/maybe.ts';
+import type { Maybe } from '../core/maybe.ts';
+import { retryAfter } from '../core/rate_limit.ts';
+import type { Take } from '../core/rate_limit.ts';
+import type { Exchange } from '../http/exchange.ts';
+import type { App } from './deps.ts';
+
+/** Takes a token of each bucket, or none and throws the 429; what was taken for the request before is given back. */
+export function charge(app: App, exchange: Exchange, takes: readonly Take[]): Maybe<void> {
+  return then(app.buckets.take(takes), ({ refused, untilFull }) => {
+    const before = exchange.charges;
+    exchange.charges = [
+      ...before,
+      ...takes.map((take, i) => ({ take, untilFull: untilFull[i]!, refused: i === refused })),
+    ];
+    if (refused < 0) return;
+    const { policy } = takes[refused]!;
+    const failure = new Failure('rate_limited', undefined, { retryAfter: retryAfter(policy, untilFull[refused]!) });
+    if (before.length === 0) throw failure;
+    return then(refund(app, exchange, before.map(({ take }) => take)), () => {
+      throw failure;
+    });
+  });
+}
+
+/** Gives back what the request took of these buckets. */
+export async function refund(app: App, exchange: Exchange, takes: readonly Take[]): Promise<void> {
+  await Promise.all(takes.map((take) => app.buckets.giveBack(take)));
+  for (const each of exchange.charges) {
+    if (takes.includes(each.take)) each.untilFull = Math.max(0, each.untilFull - each.take.policy.cost);
+  }
+}

@@ -1,0 +1,96 @@
+import type { Config } from '../../core/config.ts';
+import { Failure } from '../../core/errors.ts';
+import { reply } from '../../http/route.ts';
+import type { Route } from '../../http/route.ts';
+import { object, oneOf } from '../../http/schema.ts';
+import { anyone, route } from '../deps.ts';
+import type { App } from '../deps.ts';
+
+const Alive = object({ status: oneOf(['ok']) }, { title: 'Alive' });
+const Ready = object(
+  { status: oneOf(['ok']), parts: object({ database: oneOf(['ok']), draining: oneOf(['no']) }) },
+  { title: 'Ready' },
+);
+
+const health: Route<App>[] = [
+  route({
+    method: 'GET',
+    path: '/healthz',
+    operationId: 'getHealth',
+    tag: 'system',
+    summary: 'Whether the process lives',
+    guard: anyone,
+    limits: [],
+    replies: { 200: Alive },
+    handler: () => reply(200, { status: 'ok' as const }),
+  }),
+
+  route({
+    method: 'GET',
+    path: '/readyz',
+    operationId: 'getReadiness',
+    tag: 'system',
+    summary: 'Whether it should be sent requests, and which part says no',
+    guard: anyone,
+    limits: [],
+    replies: { 200: Ready },
+    failures: ['unavailable'],
+    async handler({ app }) {
+      const database = await app.db.ping().then(
+        () => 'ok' as const,
+        () => 'away' as const,
+      );
+      const draining = app.isDraining() ? 'yes' : 'no';
+      if (database === 'ok' && draining === 'no') {
+        return reply(200, { status: 'ok' as const, parts: { database, draining } as const });
+      }
+      const detail = draining === 'yes' ? 'The server is stopping.' : 'The database does not answer.';
+      throw new Failure('unavailable', detail, { retryAfter: 1, parts: { database, draining } });
+    },
+  }),
+];
+
+const documents: Route<App>[] = [
+  route({
+    method: 'GET',
+    path: '/',
+    operationId: 'getRoot',
+    tag: 'system',
+    summary: 'The way to the documentation',
+    guard: anyone,
+    limits: [],
+    replies: { 307: null },
+    handler: () => reply(307, undefined, ['Location', '/docs']),
+  }),
+
+  route({
+    method: 'GET',
+    path: '/docs',
+    operationId: 'getDocs',
+    tag: 'system',
+    summary: 'This API as a page to read and try',
+    guard: anyone,
+    limits: [],
+    replies: { 200: { mediaType: 'text/html; charset=utf-8' } },
+    handler({ app }) {
+      const { html, contentSecurityPolicy } = app.documents.docs();
+      const headers = ['Content-Security-Policy', contentSecurityPolicy, 'Referrer-Policy', 'no-referrer'];
+      return reply(200, html, headers);
+    },
+  }),
+
+  route({
+    method: 'GET',
+    path: '/openapi.json',
+    operationId: 'getOpenApi',
+    tag: 'system',
+    summary: 'This API as an OpenAPI 3.1 document',
+    guard: anyone,
+    limits: [],
+    replies: { 200: { mediaType: 'application/json' } },
+    handler: ({ app }) => reply(200, app.documents.openapi()),
+  }),
+];
+
+export const systemRoutes = ({ docsEnabled }: Pick<Config, 'docsEnabled'>): Route<App>[] =>
+  docsEnabled ? [...health, ...documents] : health;

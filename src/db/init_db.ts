@@ -1,0 +1,27 @@
+import type { Passwords } from '../core/passwords.ts';
+import { uuidv7 } from '../core/uuid.ts';
+import type { Database, Migration } from './database.ts';
+import { loadMigrations } from './migrations.ts';
+import * as users from './users.ts';
+
+/** Brings the schema up to date; the migrations that were applied now. */
+export const migrate = (db: Database): Promise<Migration[]> =>
+  db.migrate(loadMigrations(new URL(`./migrations/${db.kind}/`, import.meta.url)));
+
+export interface FirstAdmin {
+  email: string;
+  password: string;
+}
+
+/** Makes the administrator unless the address has an account, which is left as it is; whether one was made. */
+export async function ensureFirstAdmin(
+  db: Database,
+  passwords: Passwords,
+  { email, password }: FirstAdmin,
+  now: number,
+): Promise<boolean> {
+  if ((await users.byEmail(db, email)) !== undefined) return false;
+  const passwordHash = await passwords.hash(password);
+  const admin = { id: uuidv7(now), email, fullName: undefined, role: 'admin' as const, passwordHash };
+  return (await users.insert(db, admin, now)) !== undefined;
+}

@@ -1,0 +1,96 @@
+import { statSync } from 'node:fs';
+
+import { pendingMigrations } from './migrations.ts';
+import type { Database, Migration, Row } from './database.ts';
+import { connect, toError, toFault } from './sqlite_connection.ts';
+import type { SqliteConnection } from './sqlite_connection.ts';
+import { createWriter, settle } from './sqlite_writer.ts';
+import type { SqliteWriter } from './sqlite_writer.ts';
+
+export interface SqliteOptions {
+  /** A path, or `:memory:` for a database that one thread keeps to itself and that ends with it. */
+  file: string;
+  /** How long a write waits for another process that holds the lock. */
+  lockTimeoutMs?: number;
+}
+
+/** Longer than for a request: other instances may be migrating. */
+const MIGRATION_LOCK_TIMEOUT_MS = 15_000;
+
+/** SQLite in WAL mode: reads on a read-only connection of this thread, writes on the writer thread. */
+export function openSqlite({ file, lockTimeoutMs = 2_000 }: SqliteOptions): Database {
+  const memory = file === ':memory:' ? connect(file) : undefined;
+  const writer = memory === undefined ? createWriter(file, lockTimeoutMs) : inline(memory);
+  let reader = memory;
+
+  const reading = <T>(read: (connection: SqliteConnection) => T): T => {
+    try {
+      reader ??= connect(file, { readOnly: true });
+      return read(reader);
+    } catch (error) {
+      throw toError(toFault(error));
+    }
+  };
+
+  return {
+    kind: 'sqlite',
+    one: (sql, params) => reading((connection) => connection.one(sql, params)),
+    all: (sql, params) => reading((connection) => connection.all(sql, params)),
+    write: (statements) => writer.write(statements),
+
+    async migrate(migrations) {
+      const connection = memory ?? connect(file, { lockTimeoutMs: MIGRATION_LOCK_TIMEOUT_MS });
+      try {
+        return migrate(connection, migrations);
+      } finally {
+        if (connection !== memory) connection.close();
+      }
+    },
+
+    async ping() {
+      if (memory === undefined) statSync(file);
+      reading((connection) => connection.one('SELECT 1 FROM schema_migrations', []));
+    },
+
+    async close() {
+      if (reader !== memory) reader?.close();
+      await writer.close();
+      memory?.close();
+    },
+  };
+}
+
+/** Writes on the connection of this thread, one after another. */
+function inline(connection: SqliteConnection): SqliteWriter {
+  return {
+    write: (statements) =>
+      new Promise((resolve, reject) => settle({ resolve, reject }, connection.commit([statements])[0]!)),
+    close: async () => {},
+  };
+}
+
+function migrate(connection: SqliteConnection, migrations: readonly Migration[]): Migration[] {
+  connection.exec('BEGIN IMMEDIATE');
+  try {
+    connection.exec(`CREATE TABLE IF NOT EXISTS schema_migrations (
+      version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at INTEGER NOT NULL
+    ) STRICT`);
+    const applied = connection
+      .all('SELECT version, name, checksum FROM schema_migrations ORDER BY version', [])
+      .map(([version, name, checksum]: Row) => ({ version, name, checksum }) as Migration);
+    const pending = pendingMigrations(applied, migrations);
+    for (const { version, name, sql, checksum } of pending) {
+      connection.exec(sql);
+      connection.one(
+        `INSERT INTO schema_migrations (version, name, checksum, applied_at)
+         VALUES ($1, $2, $3, unixepoch('subsec') * 1000) RETURNING version`,
+        [version, name, checksum],
+      );
+    }
+    connection.exec('COMMIT');
+    return pending;
+  } catch (error) {
+    connection.exec('ROLLBACK');
+    throw error;
+  }
+}

@@ -1,0 +1,158 @@
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import path from 'node:path';
+import { constants, DatabaseSync } from 'node:sqlite';
+import type { StatementSync } from 'node:sqlite';
+
+import { Failure } from '../core/errors.ts';
+import type { Outcome, Row, Statement, Value } from './database.ts';
+
+/** Earlier ones can corrupt a WAL database when a checkpoint and a write coincide (sqlite.org/wal.html, WAL-reset). */
+const OLDEST_SQLITE = '3.51.3';
+const MEMORY = ':memory:';
+
+/** What became of one write: what its statements did, `undone` for an expectation not met, or an error. */
+export type WriteResult = { outcomes: Outcome[] } | { undone: true } | { error: SqliteFault };
+
+/** An error of SQLite as it crosses threads. */
+export interface SqliteFault {
+  message: string;
+  /** https://sqlite.org/rescode.html; undefined when SQLite was not the one that failed. */
+  errcode: number | undefined;
+}
+
+/** One connection: prepared statements kept by their text, rows as arrays. */
+export interface SqliteConnection {
+  one(sql: string, params: readonly Value[]): Row | undefined;
+  all(sql: string, params: readonly Value[]): Row[];
+  exec(sql: string): void;
+  /** The writes in one transaction, each all or nothing; one flush to the disk (`synchronous=FULL`) for all. */
+  commit(writes: readonly (readonly Statement[])[]): WriteResult[];
+  close(): void;
+}
+
+interface Prepared {
+  statement: StatementSync;
+  returnsRows: boolean;
+}
+
+/**
+ * Opens the file, creating it with mode 0600 (SQLite gives the same to its -wal and -shm). A writer waits up to
+ * `lockTimeoutMs` for another process to release the write lock.
+ */
+export function connect(
+  file: string,
+  { readOnly = false, lockTimeoutMs = 2_000 }: { readOnly?: boolean; lockTimeoutMs?: number } = {},
+): SqliteConnection {
+  if (file !== MEMORY && !readOnly) {
+    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+    closeSync(openSync(file, 'a', 0o600));
+  }
+  const database = new DatabaseSync(file, { readOnly, timeout: lockTimeoutMs });
+  const prepared = new Map<string, Prepared>();
+
+  /** SQL is written once for both engines: what they call `$1`, SQLite calls `?1`. */
+  function prepare(sql: string): Prepared {
+    let found = prepared.get(sql);
+    if (found === undefined) {
+      const statement = database.prepare(sql.replaceAll(/\$(\d+)/g, '?$1'));
+      statement.setReturnArrays(true);
+      prepared.set(sql, (found = { statement, returnsRows: statement.columns().length > 0 }));
+    }
+    return found;
+  }
+
+  function run({ sql, params }: Statement): Outcome {
+    const { statement, returnsRows } = prepare(sql);
+    if (!returnsRows) return { rows: [], changes: Number(statement.run(...params).changes) };
+    const rows = statement.all(...params) as unknown as Row[];
+    return { rows, changes: rows.length };
+  }
+
+  /** The statements of one write, inside a transaction; a single statement is atomic by itself. */
+  function write(statements: readonly Statement[]): WriteResult {
+    const several = statements.length > 1;
+    if (several) run(SAVEPOINT);
+    const undo = (): void => {
+      if (!several) return;
+      run(ROLLBACK_TO);
+      run(RELEASE);
+    };
+    const outcomes: Outcome[] = [];
+    try {
+      for (const statement of statements) {
+        const outcome = run(statement);
+        if (statement.changes !== undefined && outcome.changes !== statement.changes) {
+          if (!several && outcome.changes > 0) throw new Error(`A write changed ${outcome.changes} rows: ${statement.sql}`);
+          undo();
+          return { undone: true };
+        }
+        outcomes.push(outcome);
+      }
+    } catch (error) {
+      if (!database.isTransaction) throw error; // SQLite has rolled everything back: the disk is full, say.
+      undo();
+      return { error: toFault(error) };
+    }
+    if (several) run(RELEASE);
+    return { outcomes };
+  }
+
+  database.enableDefensive(true);
+  database.exec('PRAGMA trusted_schema = OFF');
+  if (!readOnly) {
+    if (file !== MEMORY) database.exec('PRAGMA journal_mode = WAL');
+    database.exec('PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216');
+  }
+  const version = String(database.prepare('SELECT sqlite_version() AS version').get()!['version']);
+  if (version.localeCompare(OLDEST_SQLITE, 'en', { numeric: true }) < 0) {
+    throw new Error(`SQLite ${OLDEST_SQLITE} or newer is needed; this Node has ${version}.`);
+  }
+  database.setAuthorizer((action) =>
+    action === constants.SQLITE_ATTACH || action === constants.SQLITE_DETACH
+      ? constants.SQLITE_DENY
+      : constants.SQLITE_OK,
+  );
+
+  return {
+    one: (sql, params) => prepare(sql).statement.get(...params) as unknown as Row | undefined,
+    all: (sql, params) => prepare(sql).statement.all(...params) as unknown as Row[],
+    exec: (sql) => database.exec(sql),
+
+    commit(writes) {
+      try {
+        run(BEGIN);
+        const results = writes.map(write);
+        run(COMMIT);
+        return results;
+      } catch (error) {
+        if (database.isTransaction) run(ROLLBACK);
+        return writes.map(() => ({ error: toFault(error) }));
+      }
+    },
+
+    close: () => database.close(),
+  };
+}
+
+const BEGIN: Statement = { sql: 'BEGIN IMMEDIATE', params: [] };
+const COMMIT: Statement = { sql: 'COMMIT', params: [] };
+const ROLLBACK: Statement = { sql: 'ROLLBACK', params: [] };
+const SAVEPOINT: Statement = { sql: 'SAVEPOINT one_write', params: [] };
+const ROLLBACK_TO: Statement = { sql: 'ROLLBACK TO one_write', params: [] };
+const RELEASE: Statement = { sql: 'RELEASE one_write', params: [] };
+
+export function toFault(error: unknown): SqliteFault {
+  const { message, errcode } = error as Error & { errcode?: number };
+  return { message, errcode };
+}
+
+/** Primary result codes that mean "not now": busy, locked, out of memory, read-only, I/O, full, can't open. */
+const PASSING = new Set([5, 6, 7, 8, 10, 13, 14]);
+
+/** What SQLite reported, as a refusal when it will pass, else as the bug it is. */
+export function toError({ message, errcode }: SqliteFault): Error {
+  const cause = Object.assign(new Error(message), { errcode });
+  return errcode !== undefined && PASSING.has(errcode & 0xff)
+    ? new Failure('unavailable', undefined, { cause, retryAfter: 1 })
+    : cause;
+}

@@ -1,0 +1,137 @@
+import { emailKey } from '../core/email.ts';
+import { then } from '../core/maybe.ts';
+import type { Maybe } from '../core/maybe.ts';
+import { listed, toUser, USER_COLUMNS } from './models.ts';
+import type { Role, User } from './models.ts';
+import type { Database, Row, Statement } from './database.ts';
+
+const ALL = listed(USER_COLUMNS);
+const BY_ID = `SELECT ${ALL} FROM users WHERE id = $1`;
+const BY_EMAIL = `SELECT ${ALL} FROM users WHERE email_key = $1`;
+const INSERT = `
+  INSERT INTO users (id, email, email_key, full_name, role, is_active, password_hash, created_at, updated_at)
+  VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $7) ON CONFLICT (email_key) DO NOTHING`;
+const SET_FULL_NAME = `UPDATE users SET full_name = $2, updated_at = $3 WHERE id = $1 RETURNING ${ALL}`;
+const SET_PASSWORD = 'UPDATE users SET password_hash = $2, updated_at = $4 WHERE id = $1 AND password_hash = $3';
+const REHASH = 'UPDATE users SET password_hash = $2 WHERE id = $1 AND password_hash = $3';
+const END_SESSIONS = 'DELETE FROM sessions WHERE user_id = $1';
+const END_OTHER_SESSIONS = 'DELETE FROM sessions WHERE user_id = $1 AND id <> $2';
+/** True unless the user `$1` is the only active administrator. */
+const ANOTHER_ADMIN = `(
+  (SELECT count(*) FROM users WHERE role = 'admin' AND is_active = 1 AND id <> $1) > 0
+  OR NOT (role = 'admin' AND is_active = 1))`;
+const MANAGE = `
+  UPDATE users SET role = $2, is_active = $3, full_name = $4, updated_at = $5
+  WHERE id = $1 AND (($2 = 'admin' AND $3 = 1) OR ${ANOTHER_ADMIN}) RETURNING ${ALL}`;
+const DELETE = `DELETE FROM users WHERE id = $1 AND ${ANOTHER_ADMIN}`;
+
+const userOr = (row: Row | undefined): User | undefined => (row === undefined ? undefined : toUser(row));
+
+export const byId = (db: Database, id: string): Maybe<User | undefined> => then(db.one(BY_ID, [id]), userOr);
+
+export const byEmail = (db: Database, email: string): Maybe<User | undefined> =>
+  then(db.one(BY_EMAIL, [emailKey(email)]), userOr);
+
+export interface NewUser {
+  id: string;
+  email: string;
+  fullName: string | undefined;
+  role: Role;
+  passwordHash: string;
+}
+
+/** The user, or undefined when the address is taken. */
+export async function insert(db: Database, user: NewUser, now: number): Promise<User | undefined> {
+  const { id, email, fullName, role, passwordHash } = user;
+  const params = [id, email, emailKey(email), fullName ?? null, role, passwordHash, now];
+  if ((await db.write([{ sql: INSERT, params, changes: 1 }])) === undefined) return undefined;
+  return { ...user, emailVerifiedAt: undefined, isActive: true, createdAt: now, updatedAt: now };
+}
+
+/** The changed user, or undefined when there is none any more. */
+export async function setFullName(
+  db: Database,
+  id: string,
+  fullName: string | undefined,
+  now: number,
+): Promise<User | undefined> {
+  const done = await db.write([{ sql: SET_FULL_NAME, params: [id, fullName ?? null, now], changes: 1 }]);
+  return userOr(done?.[0]?.rows[0]);
+}
+
+/** Replaces the hash and ends all sessions but `keep`; false when the hash was no longer `before`. */
+export async function changePassword(
+  db: Database,
+  change: { id: string; before: string; after: string; keep: string | undefined },
+  now: number,
+): Promise<boolean> {
+  const { id, before, after, keep } = change;
+  const end: Statement =
+    keep === undefined ? { sql: END_SESSIONS, params: [id] } : { sql: END_OTHER_SESSIONS, params: [id, keep] };
+  return (await db.write([{ sql: SET_PASSWORD, params: [id, after, before, now], changes: 1 }, end])) !== undefined;
+}
+
+/** Part of a login: stores the same password under another cost. */
+export const rehash = (id: string, before: string, after: string): Statement => ({
+  sql: REHASH,
+  params: [id, after, before],
+});
+
+export interface ManagedFields {
+  role: Role;
+  isActive: boolean;
+  fullName: string | undefined;
+}
+
+/** The changed user, or undefined when there is none or no active administrator would be left. */
+export async function manage(
+  db: Database,
+  id: string,
+  { role, isActive, fullName }: ManagedFields,
+  now: number,
+): Promise<User | undefined> {
+  const statements: Statement[] = [
+    { sql: MANAGE, params: [id, role, isActive ? 1 : 0, fullName ?? null, now], changes: 1 },
+  ];
+  if (!isActive) statements.push({ sql: END_SESSIONS, params: [id] });
+  const done = await db.write(statements);
+  return userOr(done?.[0]?.rows[0]);
+}
+
+/** False when there is none or no active administrator would be left. Sessions go with it. */
+export const remove = async (db: Database, id: string): Promise<boolean> =>
+  (await db.write([{ sql: DELETE, params: [id], changes: 1 }])) !== undefined;
+
+export interface Listing {
+  /** Continue behind this id; undefined for the first page. */
+  after: string | undefined;
+  limit: number;
+  role: Role | undefined;
+  /** A prefix of the address. */
+  prefix: string | undefined;
+}
+
+const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+/** Sorts behind every address: they are ASCII. */
+const BEYOND_ASCII = '\u{10FFFF}';
+
+/** Literals, so that the index of administrators can serve. */
+const OF_ROLE = { any: '', user: "AND role = 'user'", admin: "AND role = 'admin'" };
+const byNewest = (role: string): string =>
+  `SELECT ${ALL} FROM users WHERE id < $1 ${role} ORDER BY id DESC LIMIT $2`;
+const byPrefix = (role: string): string => `
+  SELECT ${ALL} FROM users WHERE id IN (
+    SELECT id FROM users WHERE email_key >= $3 AND email_key < $4 AND id < $1 ${role} ORDER BY id DESC LIMIT $2
+  ) ORDER BY id DESC`;
+const LIST = { any: byNewest(OF_ROLE.any), user: byNewest(OF_ROLE.user), admin: byNewest(OF_ROLE.admin) };
+const SEARCH = { any: byPrefix(OF_ROLE.any), user: byPrefix(OF_ROLE.user), admin: byPrefix(OF_ROLE.admin) };
+
+/** A page, newest first: ids sort by the time they were made. */
+export function list(db: Database, { after = LAST_ID, limit, role, prefix }: Listing): Maybe<User[]> {
+  const kind = role ?? 'any';
+  if (prefix === undefined) return then(db.all(LIST[kind], [after, limit]), toUsers);
+  const key = emailKey(prefix);
+  return then(db.all(SEARCH[kind], [after, limit, key, `${key}${BEYOND_ASCII}`]), toUsers);
+}
+
+const toUsers = (rows: Row[]): User[] => rows.map((row) => toUser(row));
