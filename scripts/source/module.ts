@@ -95,7 +95,7 @@ function statementsOf(code: readonly Token[]): Token[] {
     if (first === undefined) {
       first = token;
       found.push(token);
-    } else if (prefixes.has(first.text) && token.kind === 'name') {
+    } else if (before === first && prefixes.has(first.text) && token.kind === 'name') {
       first = token;
       found.splice(-1, 1, token);
     }
