@@ -1,0 +1,123 @@
+import { readFileSync } from 'node:fs';
+import { stripTypeScriptTypes } from 'node:module';
+
+import { tokenize } from './tokens.ts';
+import type { Token } from './tokens.ts';
+
+/** One mention of another module. `specifier` is undefined when it is computed while the program runs. */
+export interface Import {
+  specifier: string | undefined;
+  /** `value` runs the module, `type` vanishes before it could, `thread` starts it as the entry of a thread. */
+  kind: 'value' | 'type' | 'thread';
+  line: number;
+}
+
+/** What can be read off a source file without running it. */
+export interface Module {
+  /** All tokens, types included. */
+  tokens: Token[];
+  /** The tokens that are left once the types have been taken away, on the same lines. */
+  code: Token[];
+  /** The first token of each top-level statement of `code`, without `export`, `async` and `abstract`. */
+  statements: Token[];
+  imports: Import[];
+  /** Whether it hands on what others declare and declares nothing itself. */
+  isBarrel: boolean;
+}
+
+const text = (token: Token | undefined): string => token?.text ?? '';
+const isSign = (token: Token | undefined, sign: string): boolean => token?.kind === 'sign' && token.text === sign;
+
+/** `import`, `export … from`, `import()` (of types, too) and `new URL('….ts', import.meta.url)`. */
+function importsOf(tokens: readonly Token[]): Import[] {
+  const found: Import[] = [];
+  tokens.forEach((token, i) => {
+    const next = tokens[i + 1];
+    if (token.kind !== 'name' || isSign(tokens[i - 1], '.')) return;
+
+    if (token.text === 'URL' && isSign(next, '(') && text(tokens[i + 4]) === 'import') {
+      const entry = tokens[i + 2];
+      if (entry?.kind === 'string' && entry.text.endsWith('.ts')) {
+        found.push({ specifier: entry.text, kind: 'thread', line: token.line });
+      }
+      return;
+    }
+    if (token.text === 'import' && isSign(next, '(')) {
+      const argument = tokens[i + 2];
+      const isLiteral = argument?.kind === 'string' && (isSign(tokens[i + 3], ')') || isSign(tokens[i + 3], ','));
+      found.push({ specifier: isLiteral ? argument.text : undefined, kind: 'value', line: token.line });
+      return;
+    }
+    if (token.depth !== 0 || (token.text !== 'import' && token.text !== 'export') || isSign(next, '.')) return;
+    if (token.text === 'import' && next?.kind === 'string') {
+      found.push({ specifier: next.text, kind: 'value', line: token.line });
+      return;
+    }
+    const from = clauseEnd(tokens, i + 1);
+    const specifier = tokens[from + 1];
+    if (text(tokens[from]) !== 'from' || specifier?.kind !== 'string') return;
+    const isType = text(next) === 'type' && text(tokens[i + 2]) !== 'from' && !isSign(tokens[i + 2], ',');
+    found.push({ specifier: specifier.text, kind: isType ? 'type' : 'value', line: token.line });
+  });
+  return found;
+}
+
+/** The index of the first token after the names of an import or export: `from`, if it has one. */
+function clauseEnd(tokens: readonly Token[], start: number): number {
+  let i = start;
+  while (i < tokens.length) {
+    const token = tokens[i];
+    const isFrom = text(token) === 'from' && tokens[i + 1]?.kind === 'string';
+    const isName = token?.kind === 'name' && !declares.has(token.text);
+    if (isFrom || token?.depth === undefined || (token.depth === 0 && !isName && !'{},*'.includes(token.text))) break;
+    i += 1;
+  }
+  return i;
+}
+
+const declares = new Set(['const', 'let', 'var', 'function', 'class', 'interface', 'enum', 'namespace', 'async']);
+const prefixes = new Set(['export', 'async', 'abstract', 'default']);
+
+/** The first tokens of the top-level statements. A line that starts with a word after a complete value starts one. */
+function statementsOf(code: readonly Token[]): Token[] {
+  const found: Token[] = [];
+  let first: Token | undefined;
+  code.forEach((token, i) => {
+    if (token.depth !== 0) return;
+    const before = code[i - 1];
+    const startsLine = before !== undefined && before.line < token.line && before.text !== 'export';
+    const isValueEnd = before?.kind !== 'sign' || ')]}'.includes(before.text);
+    if (first !== undefined && startsLine && isValueEnd && token.kind !== 'sign') first = undefined;
+    if (isSign(token, ';')) {
+      first = undefined;
+      return;
+    }
+    if (first === undefined) {
+      first = token;
+      found.push(token);
+    } else if (before === first && prefixes.has(first.text) && token.kind === 'name') {
+      first = token;
+      found.splice(-1, 1, token);
+    }
+    const isBlock = first.text === 'function' || first.text === 'class';
+    if (isBlock && isSign(token, '}')) first = undefined;
+  });
+  return found;
+}
+
+function isBarrel(tokens: readonly Token[]): boolean {
+  const top = tokens.filter(({ depth }) => depth === 0);
+  const declaresType = (i: number): boolean =>
+    text(top[i]) === 'type' && top[i + 1]?.kind === 'name' && (isSign(top[i + 2], '=') || isSign(top[i + 2], '<'));
+  const words = top.filter(({ kind }) => kind === 'name').map(({ text }) => text);
+  return words.includes('export') && !words.some((word) => declares.has(word) || word === 'default') &&
+    !top.some((_, i) => declaresType(i));
+}
+
+/** Reads a source file. Throws what the parser throws when it is no TypeScript that Node can run. */
+export function readModule(file: string): Module {
+  const source = readFileSync(file, 'utf8');
+  const tokens = tokenize(source);
+  const code = tokenize(stripTypeScriptTypes(source));
+  return { tokens, code, statements: statementsOf(code), imports: importsOf(tokens), isBarrel: isBarrel(tokens) };
+}
