@@ -15,7 +15,7 @@ import type { Token } from './source/tokens.ts';
  */
 const rooms: Record<string, { imports: string[]; types?: string[] }> = {
   'core': { imports: [] },
-  'http': { imports: ['core/errors.ts', 'core/maybe.ts'] },
+  'http': { imports: ['core/errors.ts', 'core/maybe.ts'], types: ['core'] },
   'wire': { imports: ['core'] },
   'db': { imports: ['core', 'wire'] },
   'jobs': { imports: ['core', 'wire', 'db'] },

@@ -1,7 +1,7 @@
 import { Failure } from '../core/errors.ts';
 import { then } from '../core/maybe.ts';
 import type { Maybe } from '../core/maybe.ts';
-import { retryAfter } from '../core/rate_limit.ts';
+import { chargeItem, retryAfter } from '../core/rate_limit.ts';
 import type { Take } from '../core/rate_limit.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { App } from './deps.ts';
@@ -29,5 +29,15 @@ export async function refund(app: App, exchange: Exchange, takes: readonly Take[
   await Promise.all(takes.map((take) => app.buckets.giveBack(take)));
   for (const each of exchange.charges) {
     if (takes.includes(each.take)) each.untilFull = Math.max(0, each.untilFull - each.take.policy.cost);
+  }
+}
+
+/** Adds what the client is told of its limits (draft-ietf-httpapi-ratelimit-headers): every policy that applied. */
+export function writeLimits({ charges, headers }: Exchange): void {
+  if (charges.length === 1) {
+    headers.push('RateLimit-Policy', charges[0]!.take.policy.item, 'RateLimit', chargeItem(charges[0]!));
+  } else if (charges.length > 1) {
+    const policies = charges.map(({ take }) => take.policy.item).join(', ');
+    headers.push('RateLimit-Policy', policies, 'RateLimit', charges.map(chargeItem).join(', '));
   }
 }

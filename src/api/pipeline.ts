@@ -14,7 +14,7 @@ import type { Router } from '../http/router.ts';
 import { check } from '../http/schema.ts';
 import { bearerToken } from './deps.ts';
 import type { App, LimitName } from './deps.ts';
-import { charge } from './limits.ts';
+import { charge, writeLimits } from './limits.ts';
 
 /**
  * Answers an exchange. The order is the security argument:
@@ -27,11 +27,15 @@ import { charge } from './limits.ts';
  */
 export function createPipeline(app: App, router: Router<App>, cors: Cors): (exchange: Exchange) => void {
   return (exchange) => {
+    const refuse = (thrown: unknown): void => {
+      writeLimits(exchange);
+      exchange.refuse(toFailure(thrown));
+    };
     try {
       const done = serve(app, router, cors, exchange);
-      if (done instanceof Promise) done.catch((thrown: unknown) => exchange.refuse(toFailure(thrown)));
+      if (done instanceof Promise) done.catch(refuse);
     } catch (thrown) {
-      exchange.refuse(toFailure(thrown));
+      refuse(thrown);
     }
   };
 }
@@ -95,6 +99,7 @@ function validate(bytes: Buffer | undefined, route: Route<App>): unknown {
 function answer(exchange: Exchange, route: Route<App>, { status, body, headers }: AnyReply): void {
   const declared = route.replies[status];
   if (declared === undefined) throw new Error(`${route.operationId} answered ${status}, which it does not declare`);
+  writeLimits(exchange);
   if (route.guard.name !== 'anyone') exchange.headers.push('Cache-Control', 'no-store');
   if (declared === null) return exchange.send(status, undefined, undefined, headers);
   if (!('mediaType' in declared)) return exchange.send(status, 'application/json', JSON.stringify(body), headers);

@@ -2,7 +2,6 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 
 import { Failure } from '../core/errors.ts';
-import { chargeItem } from '../core/rate_limit.ts';
 import type { Charge } from '../core/rate_limit.ts';
 import { readBody } from './body.ts';
 import { closeGently } from './linger.ts';
@@ -49,6 +48,7 @@ export class Exchange {
   contentType: string | undefined;
   contentEncoding: string | undefined;
   contentLength: string | undefined;
+  transferEncoding: string | undefined;
   origin: string | undefined;
   userAgent: string | undefined;
   traceparent: string | undefined;
@@ -118,6 +118,9 @@ export class Exchange {
           break;
         case 'content-length':
           this.contentLength = value;
+          break;
+        case 'transfer-encoding':
+          this.transferEncoding = value;
           break;
         case 'x-request-id':
           requestId = requestId === undefined && KEPT_REQUEST_ID.test(value) ? value : undefined;
@@ -195,16 +198,12 @@ export class Exchange {
     this.status = status;
     const { req } = this;
     // A body that nobody asked for is read past when it is small and declared; otherwise it ends the connection.
-    const unread = !req.complete && (this.#awaitsContinue || !(Number(this.contentLength) <= this.#context.bodyLimit));
+    const { contentLength, transferEncoding } = this;
+    const hasBody = contentLength !== undefined || transferEncoding !== undefined;
+    const isSmall = Number(contentLength) <= this.#context.bodyLimit && !this.#awaitsContinue;
+    const unread = hasBody && !isSmall && !req.complete;
     if (unread) closeGently(req.socket);
     if (unread || this.#context.isDraining()) this.#res.shouldKeepAlive = false;
-    const { charges } = this;
-    if (charges.length === 1) {
-      this.headers.push('RateLimit-Policy', charges[0]!.take.policy.item, 'RateLimit', chargeItem(charges[0]!));
-    } else if (charges.length > 1) {
-      const policies = charges.map(({ take }) => take.policy.item).join(', ');
-      this.headers.push('RateLimit-Policy', policies, 'RateLimit', charges.map(chargeItem).join(', '));
-    }
     return headers === undefined ? this.headers : [...this.headers, ...headers];
   }
 }

@@ -1,0 +1,133 @@
+import { randomBytes } from 'node:crypto';
+
+import type { App } from './api/deps.ts';
+import { createPipeline } from './api/pipeline.ts';
+import { apiRoutes } from './api/router.ts';
+import type { Config } from './core/config.ts';
+import { createPasswords } from './core/passwords.ts';
+import { InMemoryStore, policy } from './core/rate_limit.ts';
+import { createTokens } from './core/tokens.ts';
+import type { Database, Migration } from './db/database.ts';
+import { ensureFirstAdmin, migrate } from './db/init_db.ts';
+import { createClientIp } from './http/client_ip.ts';
+import { createCors } from './http/cors.ts';
+import { createDocs } from './http/docs.ts';
+import type { Exchange } from './http/exchange.ts';
+import { toOpenApi } from './http/openapi.ts';
+import type { Route } from './http/route.ts';
+import { createRouter } from './http/router.ts';
+import { createHttpServer } from './http/server.ts';
+import type { HttpServer } from './http/server.ts';
+import type { Log } from './telemetry/log.ts';
+
+/** What an application is made of: everything that reaches outside comes in here. */
+export interface Parts {
+  config: Config;
+  version: string;
+  /** The keys of tokens: the first signs. */
+  keys: readonly string[];
+  db: Database;
+  log: Log;
+  /** Wall time, ms since 1970. */
+  now(): number;
+  /** Monotonic nanoseconds. */
+  monotonic(): number;
+}
+
+export interface Application {
+  app: App;
+  routes: readonly Route<App>[];
+  server: HttpServer;
+  /** Schema and first administrator; what was done of it. */
+  prepare(): Promise<{ migrated: Migration[]; madeAdmin: boolean }>;
+  /** Drains the server, then closes what the application holds. */
+  stop(): Promise<void>;
+}
+
+/** Assembles the application; it does not listen. */
+export function createApp({ config, version, keys, db, log, now, monotonic }: Parts): Application {
+  const routes = apiRoutes(config);
+  const router = createRouter(routes);
+  const documents = lazyDocuments(routes, version);
+  const app: App = {
+    config,
+    db,
+    log,
+    now,
+    documents,
+    passwords: createPasswords({
+      log2N: config.scryptLog2N,
+      r: config.scryptR,
+      p: config.scryptP,
+      concurrency: config.scryptConcurrency,
+      queue: config.scryptQueue,
+    }),
+    tokens: createTokens({ keys, issuer: config.jwtIssuer, audience: config.jwtAudience }),
+    limits: {
+      default: policy('default', config.rateLimitDefault),
+      login: policy('login', config.rateLimitLogin),
+      'login-failures': policy('login-failures', config.rateLimitLoginFailures),
+    },
+    buckets: new InMemoryStore({ maxKeys: config.rateLimitMaxKeys, now: monotonic }),
+    isDraining: () => server.draining,
+  };
+  const clientIp = createClientIp(config.trustProxy);
+  const server: HttpServer = createHttpServer({
+    handle: createPipeline(app, router, createCors(config.corsOrigins)),
+    clientIp: (req, forwardedFor) => clientIp(req.socket.remoteAddress ?? '', forwardedFor),
+    nextRequestId: createRequestIds(),
+    now: monotonic,
+    wallTime: now,
+    bodyLimit: config.bodyLimit,
+    onAnswered: (exchange) => logRequest(log, exchange, (monotonic() - exchange.startedAt) / 1e6),
+    onRejected: (failure, ip = '', requestId) =>
+      log.request({ requestId, method: '', route: '', status: failure.status, durationMs: 0, ip }),
+  });
+
+  return {
+    app,
+    routes,
+    server,
+
+    async prepare() {
+      const migrated = await migrate(db);
+      const { firstAdminEmail: email, firstAdminPassword: password } = config;
+      const wanted = email !== undefined && password !== undefined;
+      const madeAdmin = wanted && (await ensureFirstAdmin(db, app.passwords, { email, password }, now()));
+      return { migrated, madeAdmin };
+    },
+
+    async stop() {
+      await server.drain(config.shutdownTimeout);
+      await app.passwords.close();
+      await app.buckets.close();
+      await db.close();
+    },
+  };
+}
+
+/** Request ids: random for the process, counted within it. */
+function createRequestIds(): () => string {
+  const prefix = randomBytes(6).toString('base64url');
+  let count = 0;
+  return () => `${prefix}-${(++count).toString(36)}`;
+}
+
+function lazyDocuments(routes: readonly Route<App>[], version: string): App['documents'] {
+  let openapi: string | undefined;
+  let docs: ReturnType<typeof createDocs> | undefined;
+  const description = 'Accounts, sessions and limits, on the standard library of Node alone.';
+  return {
+    openapi: () => (openapi ??= JSON.stringify(toOpenApi(routes, { title: 'bare-api', version, description }))),
+    docs: () => (docs ??= createDocs()),
+  };
+}
+
+function logRequest(log: Log, exchange: Exchange, durationMs: number): void {
+  const { requestId, method, route, status, ip, userId, failure } = exchange;
+  const cause = failure?.details.cause;
+  if (failure !== undefined && failure.status >= 500) {
+    log[failure.code === 'internal' ? 'error' : 'warn'](failure.message, { request_id: requestId, error: cause });
+  }
+  log.request({ requestId, method, route, status, durationMs, ip, userId });
+}

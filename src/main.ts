@@ -1,0 +1,159 @@
+import { readFileSync } from 'node:fs';
+import { enableCompileCache } from 'node:module';
+import { isatty } from 'node:tty';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const { version: VERSION } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+
+const FLAGS = {
+  host: { type: 'string' },
+  port: { type: 'string' },
+  workers: { type: 'string' },
+  'env-file': { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean', short: 'v' },
+} as const;
+
+const HELP = `Usage: node src/main.ts [options]
+
+  --host ADDRESS    address to listen on (HOST, 127.0.0.1)
+  --port PORT       port to listen on, 0 for any free one (PORT, 8000)
+  --workers N       threads that serve, 0 for one per core (WORKERS, 1)
+  --env-file FILE   settings, one NAME=value a line (.env)
+  --help, --version
+
+Every setting is an environment variable or a line of the .env file; see
+.env.example for all of them. Stop with Ctrl-C: what is in flight finishes.
+`;
+
+const OLDEST_NODE = [24, 15] as const;
+
+/** Says what is wrong, one line each, and ends: nothing has been started yet. */
+function giveUp(lines: readonly string[], exitCode = 1): never {
+  for (const line of lines) process.stderr.write(`${line}\n`);
+  process.exit(exitCode);
+}
+
+function readFlags() {
+  try {
+    return parseArgs({ options: FLAGS }).values;
+  } catch (error) {
+    return giveUp([(error as Error).message.split('. ')[0]!, 'See: node src/main.ts --help']);
+  }
+}
+
+function readEnvFile(named: string | undefined): string | undefined {
+  try {
+    return readFileSync(named ?? '.env', 'utf8');
+  } catch (error) {
+    if (named === undefined && (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    return giveUp([`--env-file: ${named ?? '.env'} can't be read; accepted: a file of NAME=value lines`]);
+  }
+}
+
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major < OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor < OLDEST_NODE[1])) {
+  const oldest = OLDEST_NODE.join('.');
+  giveUp([`Node ${oldest} or newer is needed and this is ${process.versions.node}: npx -y node@24 src/main.ts`]);
+}
+const flags = readFlags();
+if (flags.help) {
+  process.stdout.write(HELP);
+} else if (flags.version) {
+  process.stdout.write(`${VERSION}\n`);
+} else {
+  await serve();
+}
+
+async function serve(): Promise<void> {
+  process.umask(0o077);
+  // Compiled code is kept between starts, in a folder that nobody else can write. So nothing is imported before.
+  enableCompileCache(fileURLToPath(new URL('../.cache', import.meta.url)));
+  const { loadConfig } = await import('./core/config.ts');
+  const loaded = loadConfig({
+    env: process.env,
+    envFile: readEnvFile(flags['env-file']),
+    flags: { HOST: flags.host, PORT: flags.port, WORKERS: flags.workers },
+    readFile: (path) => readFileSync(path, 'utf8'),
+  });
+  if ('faults' in loaded) return giveUp(loaded.faults);
+  const { config } = loaded;
+
+  const { createLog } = await import('./telemetry/log.ts');
+  const { openSink } = await import('./telemetry/sink.ts');
+  const { createApp } = await import('./app.ts');
+  const { openDatabase, sqliteFile } = await import('./db/session.ts');
+  const { signingKeys } = await import('./db/key_file.ts');
+  const { announce } = await import('./telemetry/banner.ts');
+
+  const pretty = config.logFormat === 'pretty' || (config.logFormat === 'auto' && isatty(1));
+  const sink = openSink(1);
+  const log = createLog({
+    level: config.logLevel,
+    format: pretty ? 'pretty' : 'json',
+    color: pretty && isatty(1) && !process.env['NO_COLOR'],
+    now: Date.now,
+    sink,
+  });
+  process.on('exit', () => log.close());
+  process.on('uncaughtException', (error) => {
+    log.error('The server ends: something was thrown that nobody caught.', { error });
+    process.exit(1);
+  });
+
+  const [seconds, nanoseconds] = process.hrtime();
+  const monotonic = (): number => {
+    const [s, ns] = process.hrtime();
+    return (s - seconds) * 1e9 + (ns - nanoseconds);
+  };
+
+  try {
+    const { keys, warning } = signingKeys(config);
+    const db = openDatabase(config);
+    const application = createApp({ config, version: VERSION, keys, db, log, now: Date.now, monotonic });
+    const { migrated, madeAdmin } = await application.prepare();
+    const port = await application.server.listen(config);
+    const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
+    const started = {
+      version: VERSION,
+      url,
+      docs: config.docsEnabled ? `${url}/docs` : undefined,
+      environment: config.environment,
+      database: db.kind,
+      databaseFile: sqliteFile(config.databaseUrl),
+      limitStore: config.redisUrl === undefined ? 'memory' : 'redis',
+      workers: config.workers,
+      limit: config.rateLimitDefault,
+    } as const;
+    announce(started, pretty, log, sink.write);
+    for (const text of [...loaded.warnings, ...(warning === undefined ? [] : [warning])]) log.warn(text);
+    for (const { version, name } of migrated) log.info('migrated', { version, name });
+    if (madeAdmin) log.event('admin.first_created', { email: config.firstAdminEmail });
+    log.flush();
+
+    let stopping = false;
+    const stop = async (signal: NodeJS.Signals): Promise<void> => {
+      if (stopping) process.exit(1);
+      stopping = true;
+      log.info('stopping', { signal });
+      await application.stop();
+      log.info('stopped');
+      process.exit(0);
+    };
+    process.on('SIGTERM', stop);
+    process.on('SIGINT', stop);
+  } catch (error) {
+    giveUp([reasonOf(error)]);
+  }
+}
+
+/** Why the server could not start, as one sentence for who starts it. */
+function reasonOf(error: unknown): string {
+  const { code, message, cause } = error as NodeJS.ErrnoException;
+  if (code === 'EADDRINUSE') return 'PORT: is in use by another program; accepted: a free port, or 0 for any';
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return 'HOST: is no address of this machine; accepted: one that is';
+  if (code === 'EACCES' && /listen/.test(message)) return 'PORT: may not be used by this user; accepted: 1024 or above';
+  const reason = cause instanceof Error ? `${message} (${cause.message})` : message;
+  return `The server could not start: ${reason}`;
+}
