@@ -1,3 +1,20 @@
+export type Level = 'debug' | 'info' | 'warn' | 'error';
+
+/** What is written of every request. */
+export interface RequestLine {
+  requestId: string;
+  traceId?: string | undefined;
+  method: string;
+  /** The template that matched (`/users/{id}`), never the path; '' when none did. */
+  route: string;
+  status: number;
+  durationMs: number;
+  ip: string;
+  userId?: string | undefined;
+  /** Of the answer's body. */
+  bytes?: number | undefined;
+}
+
 /** What goes beside a log line's message. Names are snake_case, as they are written. */
 export type Fields = Record<string, unknown>;
 

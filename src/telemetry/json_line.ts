@@ -1,5 +1,4 @@
-import type { Plain } from './fields.ts';
-import type { Level, RequestLine } from './log.ts';
+import type { Level, Plain, RequestLine } from './fields.ts';
 
 /**
  * What JSON lets stand but a terminal, a browser or a line-minded tool may obey: DEL and the C1 controls, the line and

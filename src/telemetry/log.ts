@@ -1,26 +1,12 @@
 import { toPlainFields } from './fields.ts';
-import type { Fields } from './fields.ts';
+import type { Fields, Level, RequestLine } from './fields.ts';
 import { jsonLine, jsonRequest } from './json_line.ts';
 import { prettyLine, prettyRequest } from './pretty_line.ts';
 import type { Sink } from './sink.ts';
 
-export type Level = 'debug' | 'info' | 'warn' | 'error';
-export const levels = ['debug', 'info', 'warn', 'error'] as const satisfies readonly Level[];
+export type { Fields, Level, RequestLine } from './fields.ts';
 
-/** What is written of every request. */
-export interface RequestLine {
-  requestId: string;
-  traceId?: string | undefined;
-  method: string;
-  /** The template that matched (`/users/{id}`), never the path; '' when none did. */
-  route: string;
-  status: number;
-  durationMs: number;
-  ip: string;
-  userId?: string | undefined;
-  /** Of the answer's body. */
-  bytes?: number | undefined;
-}
+export const levels = ['debug', 'info', 'warn', 'error'] as const satisfies readonly Level[];
 
 /**
  * The server's log. Lines are collected and written together, off the request's path. Whatever is in a message or a

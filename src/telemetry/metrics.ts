@@ -1,4 +1,5 @@
 import { renderText } from './metrics_text.ts';
+import type { Merge, MetricSnapshot, Snapshot } from './metrics_text.ts';
 
 export interface Counter {
   inc(n?: number): void;
@@ -22,25 +23,6 @@ export interface Labelled<Labels extends readonly string[], Child> {
    */
   of(...values: { [Name in keyof Labels]: string }): Child;
 }
-
-export type Kind = 'counter' | 'gauge' | 'histogram';
-/** How a gauge of several threads becomes one; counters and histograms are summed. */
-export type Merge = 'sum' | 'max' | 'min';
-
-/** One metric at one moment; plain data, so that a thread can post it to another. */
-export interface MetricSnapshot {
-  name: string;
-  help: string;
-  kind: Kind;
-  labels: readonly string[];
-  merge: Merge;
-  /** Upper bounds, ascending, without +Inf; empty unless a histogram. */
-  bounds: readonly number[];
-  /** `numbers` is one value; for a histogram the count of each bucket (not cumulated), that of +Inf, and the sum. */
-  series: { values: readonly string[]; numbers: Float64Array }[];
-}
-
-export type Snapshot = MetricSnapshot[];
 
 /** The metrics of one thread. A name that is malformed or taken is our bug and throws. */
 export interface Registry {

@@ -1,4 +1,21 @@
-import type { Merge, MetricSnapshot, Snapshot } from './metrics.ts';
+export type Kind = 'counter' | 'gauge' | 'histogram';
+/** How a gauge of several threads becomes one; counters and histograms are summed. */
+export type Merge = 'sum' | 'max' | 'min';
+
+/** One metric at one moment; plain data, so that a thread can post it to another. */
+export interface MetricSnapshot {
+  name: string;
+  help: string;
+  kind: Kind;
+  labels: readonly string[];
+  merge: Merge;
+  /** Upper bounds, ascending, without +Inf; empty unless a histogram. */
+  bounds: readonly number[];
+  /** `numbers` is one value; for a histogram the count of each bucket (not cumulated), that of +Inf, and the sum. */
+  series: { values: readonly string[]; numbers: Float64Array }[];
+}
+
+export type Snapshot = MetricSnapshot[];
 
 /** The `Content-Type` of what `renderText` makes. */
 export const metricsType = 'text/plain; version=0.0.4; charset=utf-8';

@@ -1,6 +1,5 @@
-import type { Plain } from './fields.ts';
+import type { Level, Plain, RequestLine } from './fields.ts';
 import { quoted, toJson } from './json_line.ts';
-import type { Level, RequestLine } from './log.ts';
 
 /** SGR parameters (ECMA-48 §8.3.117). */
 const levelColors: Record<Level, number> = { debug: 90, info: 32, warn: 33, error: 31 };

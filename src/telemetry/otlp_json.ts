@@ -1,0 +1,50 @@
+import type { Attributes, FinishedSpan, SpanKind, SpanStatus } from './finished_span.ts';
+
+/** opentelemetry/proto/trace/v1/trace.proto, Span.SpanKind and Status.StatusCode. */
+const kindNumbers: Record<SpanKind, number> = { internal: 1, server: 2, client: 3, producer: 4, consumer: 5 };
+const statusNumbers: Record<SpanStatus, number> = { unset: 0, ok: 1, error: 2 };
+
+/** UTF-16 units of a name or an attribute. */
+const maxText = 1_024;
+
+/** Nanoseconds since 1970 as decimal digits: more than a double can hold. */
+export function toUnixNano(ms: number): string {
+  const whole = Math.floor(ms);
+  return `${whole}${String(Math.floor((ms - whole) * 1e6)).padStart(6, '0')}`;
+}
+
+const toText = (text: string): string => text.slice(0, maxText).toWellFormed();
+
+function toValue(value: string | number | boolean): object {
+  if (typeof value === 'string') return { stringValue: toText(value) };
+  if (typeof value === 'boolean') return { boolValue: value };
+  // In JSON a 64-bit integer is a string (ProtoJSON).
+  if (Number.isSafeInteger(value)) return { intValue: String(value) };
+  return { doubleValue: Number.isFinite(value) ? value : String(value) };
+}
+
+const toAttributes = (attributes: Attributes): object[] =>
+  Object.entries(attributes).flatMap(([key, value]) => (value === undefined ? [] : [{ key, value: toValue(value) }]));
+
+const toSpan = (span: FinishedSpan): object => ({
+  traceId: span.traceId,
+  spanId: span.spanId,
+  ...(span.tracestate !== undefined && { traceState: span.tracestate }),
+  ...(span.parentSpanId !== undefined && { parentSpanId: span.parentSpanId }),
+  name: toText(span.name),
+  kind: kindNumbers[span.kind],
+  startTimeUnixNano: toUnixNano(span.startMs),
+  endTimeUnixNano: toUnixNano(span.endMs),
+  attributes: toAttributes(span.attributes),
+  status: { code: statusNumbers[span.status] },
+});
+
+/** An ExportTraceServiceRequest in OTLP's JSON (opentelemetry.io/docs/specs/otlp, "JSON Protobuf Encoding"). */
+export function toExportRequest(
+  spans: readonly FinishedSpan[], service: { serviceName: string; serviceVersion?: string },
+): string {
+  const { serviceName, serviceVersion } = service;
+  const resource = toAttributes({ 'service.name': serviceName, 'service.version': serviceVersion });
+  const scopeSpans = [{ scope: { name: serviceName }, spans: spans.map(toSpan) }];
+  return JSON.stringify({ resourceSpans: [{ resource: { attributes: resource }, scopeSpans }] });
+}
