@@ -34,14 +34,18 @@ const maxCauses = 4;
 
 const secretName = /pass(word|wd|phrase)|secret|token|authorization|cookie|credential|api_?key|private_?key/i;
 
+/** At most `limit` UTF-16 units of a text, with a mark where something is missing. */
+export const cut = (text: string, limit = maxText): string =>
+  text.length <= limit ? text : `${text.slice(0, limit)}…`;
+
 /** An object's entries as plain values; whatever has a secret's name is `[redacted]`. Never throws. */
 export function toPlainFields(fields: Fields): [string, Plain][] {
   let room = maxLine;
 
   function text(value: string, max = maxText): string {
     const limit = Math.min(max, room);
-    room = Math.max(0, room - value.length);
-    return value.length <= limit ? value : `${value.slice(0, limit)}…`;
+    room -= Math.min(value.length, limit);
+    return cut(value, limit);
   }
 
   function members(value: object, depth: number): [string, Plain][] {

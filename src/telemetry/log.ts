@@ -1,4 +1,4 @@
-import { toPlainFields } from './fields.ts';
+import { cut, toPlainFields } from './fields.ts';
 import type { Fields, Level, RequestLine } from './fields.ts';
 import { jsonLine, jsonRequest } from './json_line.ts';
 import { prettyLine, prettyRequest } from './pretty_line.ts';
@@ -88,8 +88,9 @@ export function createLog({ level, format, color, now, sink, schedule = soon }: 
 
   function compose(at: Level, msg: string, event: string | undefined, fields: Fields | undefined): string {
     const time = timestamp(now());
+    const text = cut(msg);
     const plain = fields === undefined ? [] : toPlainFields(fields);
-    return pretty ? prettyLine(time, at, msg, event, plain, color) : jsonLine(time, at, msg, event, plain);
+    return pretty ? prettyLine(time, at, text, event, plain, color) : jsonLine(time, at, text, event, plain);
   }
 
   const writerAt = (at: Level) => (msg: string, fields?: Fields): void => {

@@ -13,6 +13,8 @@ export interface ExporterOptions {
   batchMs?: number;
   /** What one request may take; 10,000. */
   timeoutMs?: number;
+  /** What `close` may take; 2,000. */
+  closeMs?: number;
 }
 
 export interface Exporter {
@@ -26,14 +28,13 @@ const maxBatch = 512;
 const maxWaiting = 2_048;
 /** After a failure nothing is tried for a while: twice as long after each, up to a minute. */
 const longestPauseMs = 60_000;
-const closeMs = 2_000;
 
 /**
  * Sends spans to an OpenTelemetry collector (OTLP 1.x, HTTP with JSON bodies), one request at a time. A batch that the
  * collector refuses or that gets lost is dropped and counted, not sent again; nobody ever waits for the collector.
  */
 export function openExporter(options: ExporterOptions): Exporter {
-  const { endpoint, log, batchMs = 5_000, timeoutMs = 10_000 } = options;
+  const { endpoint, log, batchMs = 5_000, timeoutMs = 10_000, closeMs = 2_000 } = options;
   const url = `${endpoint.replace(/\/+$/, '')}/v1/traces`;
   let waiting: FinishedSpan[] = [];
   let dropped = 0;

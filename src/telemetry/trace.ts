@@ -23,7 +23,7 @@ export interface Tracer {
   startSpan(name: string, kind: SpanKind, parent: TraceParent | undefined, attributes?: Attributes): Span;
   /** Spans that were thrown away because the collector did not take them in time. */
   readonly dropped: number;
-  /** Sends what is waiting, for two seconds at most. */
+  /** Sends what is waiting, for `closeMs` at most; what is left then is dropped. */
   close(): Promise<void>;
 }
 
