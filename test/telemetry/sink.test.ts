@@ -77,7 +77,7 @@ test('a process whose log is not read for a while goes on, drops lines and says 
   }
 });
 
-test('a process whose log is not read can still exit', async () => {
+test('a process whose log is not read can still exit', { timeout: 60_000 }, async () => {
   const command = '{ "$0" "$1" unread; echo "status $?" >&2; } | sleep 600';
   const unread = spawn('sh', ['-c', command, process.execPath, child], {
     stdio: ['ignore', 'ignore', 'pipe'], detached: true,

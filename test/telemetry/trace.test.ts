@@ -1,0 +1,320 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { json } from 'node:stream/consumers';
+import { test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { Failure } from '../../src/core/errors.ts';
+import { createLog } from '../../src/telemetry/log.ts';
+import { endRequest, jobCall, queryCall, redisCall, startRequest, traced } from '../../src/telemetry/spans.ts';
+import { createTracer } from '../../src/telemetry/trace.ts';
+import type { Tracer, TracerOptions } from '../../src/telemetry/trace.ts';
+import { parseTraceparent } from '../../src/telemetry/trace_context.ts';
+
+const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
+const spanId = '00f067aa0ba902b7';
+const place = `${traceId}-${spanId}`;
+
+test('a traceparent is believed only when it is exactly right', () => {
+  const valid: [string, boolean][] = [
+    [`00-${place}-01`, true], [`00-${place}-00`, false], [`00-${place}-ff`, true], [`00-${place}-02`, false],
+    [`01-${place}-01`, true], [`cc-${place}-01-what-comes-later`, true], [`fe-${place}-01-`, true],
+    [`  00-${place}-01\t`, true],
+  ];
+  for (const [header, sampled] of valid) {
+    assert.deepEqual(parseTraceparent(header), { traceId, spanId, sampled, tracestate: undefined }, header);
+  }
+
+  const invalid = [
+    undefined, '', 'x', '-', `${place}`, `00-${place}`, `00-${place}-`, `00-${place}-0`, `00-${place}-0g`,
+    `ff-${place}-01`, `FF-${place}-01`, `0-${place}-01`, `000-${place}-01`, `0x-${place}-01`,
+    `00-${'0'.repeat(32)}-${spanId}-01`, `00-${traceId}-${'0'.repeat(16)}-01`,
+    `00-${traceId.toUpperCase()}-${spanId}-01`, `00-${traceId}-${spanId.toUpperCase()}-01`,
+    `00-${traceId.slice(1)}-${spanId}-01`, `00-${traceId}0-${spanId}-01`, `00-${traceId}-${spanId}0-01`,
+    `00-${place}-01-`, `00-${place}-01-more`, `00-${place}-011`, `01-${place}-01.more`, `01-${place}-01more`,
+    `00-${place}-01, 00-${place}-01`, `00_${place}_01`,
+    `00-${place}-01\0`, `é0-${place}-01`, `00-${place}-01-${'x'.repeat(100_000)}`,
+  ];
+  for (const header of invalid) assert.equal(parseTraceparent(header, 'a=1'), undefined, String(header));
+});
+
+test('a tracestate is carried as it came when it is short and printable, and never without a traceparent', () => {
+  const table: [string | undefined, string | undefined][] = [
+    ['vendor=1,other=ab', 'vendor=1,other=ab'], ['x'.repeat(512), 'x'.repeat(512)], ['x'.repeat(513), undefined],
+    ['a=1\r\nb: 2', undefined], ['a=é', undefined], ['', undefined], [undefined, undefined],
+  ];
+  for (const [given, kept] of table) assert.equal(parseTraceparent(`00-${place}-01`, given)?.tracestate, kept);
+  assert.equal(parseTraceparent('nonsense', 'vendor=1'), undefined);
+});
+
+interface Collector {
+  endpoint: string;
+  /** Of every request: path, headers and parsed body, in order. */
+  requests: { path: string; headers: IncomingMessage['headers']; body: any }[];
+  /** Resolves when `n` requests have arrived. */
+  received(n: number): Promise<void>;
+  /** Every span received. */
+  spans(): any[];
+}
+
+async function openCollector(
+  t: TestContext, answer: (response: ServerResponse, n: number) => void = (response) => response.end('{}'), port = 0,
+): Promise<Collector> {
+  const requests: Collector['requests'] = [];
+  const server = createServer(async (request, response) => {
+    requests.push({ path: `${request.method} ${request.url}`, headers: request.headers, body: await json(request) });
+    answer(response, requests.length);
+    server.emit('told');
+  });
+  await once(server.listen(port, '127.0.0.1'), 'listening');
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return {
+    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    requests,
+    async received(n) {
+      while (requests.length < n || requests[n - 1]?.body === undefined) await once(server, 'told');
+    },
+    spans: () => requests.flatMap(({ body }) => body.resourceSpans[0].scopeSpans[0].spans),
+  };
+}
+
+/** A tracer at a clock that stands still, and what it logs. */
+function openTracer(t: TestContext, options: Partial<TracerOptions> & { endpoint: string }) {
+  const logged: string[] = [];
+  let tell: (() => void) | undefined;
+  const sink = {
+    write(text: string) {
+      logged.push(JSON.parse(text).msg);
+      tell?.();
+      return true;
+    },
+    flushSync() {},
+  };
+  const log = createLog({ level: 'info', format: 'json', color: false, now: () => 0, sink, schedule: (run) => run() });
+  const tracer = createTracer({ serviceName: 'api', now: () => 1_767_357_296_007.25, log, batchMs: 10, ...options });
+  t.after(() => tracer.close());
+  const told = async (n: number): Promise<void> => {
+    while (logged.length < n) await new Promise<void>((resolve) => (tell = resolve));
+  };
+  return { tracer, logged, told };
+}
+
+test('a span continues the caller’s trace, or begins one', async (t) => {
+  const { tracer } = openTracer(t, { endpoint: (await openCollector(t)).endpoint });
+  const parent = parseTraceparent(`00-${place}-01`, 'vendor=1');
+  const child = tracer.startSpan('child', 'server', parent);
+  assert.equal(child.traceId, traceId);
+  assert.equal(child.tracestate, 'vendor=1');
+  assert.match(child.spanId, /^[0-9a-f]{16}$/);
+  assert.notEqual(child.spanId, spanId);
+  assert.equal(child.traceparent(), `00-${traceId}-${child.spanId}-01`);
+  const grandchild = tracer.startSpan('grandchild', 'client', child);
+  assert.equal(grandchild.traceparent(), `00-${traceId}-${grandchild.spanId}-01`);
+
+  const ids = new Set<string>();
+  for (let i = 0; i < 2_000; i++) {
+    const root = tracer.startSpan('root', 'internal', undefined);
+    assert.deepEqual(parseTraceparent(root.traceparent())?.traceId, root.traceId);
+    ids.add(root.traceId).add(root.spanId);
+  }
+  assert.equal(ids.size, 4_000, 'no id comes twice');
+});
+
+test('ended spans arrive at the collector as OTLP wants them', async (t) => {
+  const collector = await openCollector(t);
+  let now = 1_767_357_296_007.25;
+  const { tracer } = openTracer(t, { endpoint: `${collector.endpoint}/`, serviceVersion: '1.2.3', now: () => now });
+  const span = tracer.startSpan('first', 'server', parseTraceparent(`00-${place}-01`, 'vendor=1'), { text: 'grüße' });
+  span.set({ whole: 200, part: 0.5, truth: true, missing: undefined, huge: 2 ** 60, lone: '\ud800' });
+  span.name = 'GET /x';
+  now += 1.5;
+  span.end('error');
+  span.end('ok');
+  tracer.startSpan('second', 'client', undefined).end();
+  await collector.received(1);
+
+  const [request] = collector.requests;
+  assert.equal(request?.path, 'POST /v1/traces');
+  assert.equal(request?.headers['content-type'], 'application/json');
+  const second = collector.spans()[1];
+  assert.deepEqual(request?.body, {
+    resourceSpans: [{
+      resource: {
+        attributes: [
+          { key: 'service.name', value: { stringValue: 'api' } },
+          { key: 'service.version', value: { stringValue: '1.2.3' } },
+        ],
+      },
+      scopeSpans: [{
+        scope: { name: 'api' },
+        spans: [{
+          traceId,
+          spanId: span.spanId,
+          traceState: 'vendor=1',
+          parentSpanId: spanId,
+          name: 'GET /x',
+          kind: 2,
+          startTimeUnixNano: '1767357296007250000',
+          endTimeUnixNano: '1767357296008750000',
+          attributes: [
+            { key: 'text', value: { stringValue: 'grüße' } },
+            { key: 'whole', value: { intValue: '200' } },
+            { key: 'part', value: { doubleValue: 0.5 } },
+            { key: 'truth', value: { boolValue: true } },
+            { key: 'huge', value: { doubleValue: 2 ** 60 } },
+            { key: 'lone', value: { stringValue: '\ufffd' } },
+          ],
+          status: { code: 2 },
+        }, {
+          traceId: second.traceId,
+          spanId: second.spanId,
+          name: 'second',
+          kind: 3,
+          startTimeUnixNano: '1767357296008750000',
+          endTimeUnixNano: '1767357296008750000',
+          attributes: [],
+          status: { code: 0 },
+        }],
+      }],
+    }],
+  });
+});
+
+test('what the caller does not sample is not exported, and the decision is passed on', async (t) => {
+  const collector = await openCollector(t);
+  const { tracer } = openTracer(t, { endpoint: collector.endpoint });
+  const unsampled = tracer.startSpan('unsampled', 'server', parseTraceparent(`00-${place}-00`));
+  const below = tracer.startSpan('below', 'client', unsampled);
+  assert.match(below.traceparent(), new RegExp(`^00-${traceId}-[0-9a-f]{16}-00$`));
+  below.end();
+  unsampled.end();
+  tracer.startSpan('sampled', 'server', undefined).end();
+  await collector.received(1);
+  await tracer.close();
+  assert.deepEqual(collector.spans().map(({ name }) => name), ['sampled']);
+});
+
+test('a full batch goes at once, and closing sends the rest', async (t) => {
+  const collector = await openCollector(t);
+  const { tracer } = openTracer(t, { endpoint: collector.endpoint, batchMs: 600_000 });
+  for (let i = 0; i < 512; i++) tracer.startSpan(`${i}`, 'internal', undefined).end();
+  await collector.received(1);
+  for (let i = 512; i < 1_200; i++) tracer.startSpan(`${i}`, 'internal', undefined).end();
+  await tracer.close();
+  assert.deepEqual(collector.spans().map(({ name }) => Number(name)), Array.from({ length: 1_200 }, (_, i) => i));
+  assert.equal(tracer.dropped, 0);
+  tracer.startSpan('too late', 'internal', undefined).end();
+  assert.equal(tracer.dropped, 1);
+});
+
+const flood = (tracer: Tracer, n: number): void => {
+  for (let i = 0; i < n; i++) tracer.startSpan('flood', 'internal', undefined).end();
+};
+
+test('a collector that hangs holds nothing up: spans are dropped and counted, and closing is bounded', async (t) => {
+  const collector = await openCollector(t, () => {});
+  const { tracer } = openTracer(t, { endpoint: collector.endpoint, timeoutMs: 600_000, closeMs: 50 });
+  flood(tracer, 512);
+  await collector.received(1);
+  flood(tracer, 3_000);
+  assert.equal(tracer.dropped, 3_000 - 2_048, 'no more wait than may');
+  await tracer.close();
+  assert.equal(tracer.dropped, 3_512, 'all of them are accounted for');
+  assert.equal(collector.requests.length, 1, 'one request at a time');
+});
+
+test('a request that takes too long is given up', async (t) => {
+  const collector = await openCollector(t, (response, n) => void (n > 1 && response.end('{}')));
+  const { tracer, logged, told } = openTracer(t, { endpoint: collector.endpoint, timeoutMs: 50 });
+  flood(tracer, 1);
+  await told(1);
+  assert.equal(tracer.dropped, 1);
+  flood(tracer, 1);
+  await told(2);
+  assert.deepEqual(logged, ['the trace collector is away: spans are dropped', 'the trace collector is back']);
+});
+
+test('a collector that refuses is told of once, and used again when it is back', async (t) => {
+  const elsewhere = await openCollector(t);
+  const statuses = [503, 429, 400, 302];
+  const collector = await openCollector(t, (response, n) => {
+    response.writeHead(statuses[n - 1] ?? 200, { location: elsewhere.endpoint }).end('{}');
+  });
+  const { tracer, logged, told } = openTracer(t, { endpoint: collector.endpoint });
+  for (let n = 1; n <= statuses.length + 1; n++) {
+    flood(tracer, 1);
+    await collector.received(n);
+  }
+  await told(2);
+  assert.deepEqual(logged, ['the trace collector is away: spans are dropped', 'the trace collector is back']);
+  assert.equal(tracer.dropped, statuses.length);
+  assert.equal(elsewhere.requests.length, 0, 'no redirection is followed');
+});
+
+test('a collector that is not there is found when it comes', async (t) => {
+  const placeholder = createServer();
+  await once(placeholder.listen(0, '127.0.0.1'), 'listening');
+  const { port } = placeholder.address() as AddressInfo;
+  placeholder.close();
+  await once(placeholder, 'close');
+  const { tracer, logged, told } = openTracer(t, { endpoint: `http://127.0.0.1:${port}` });
+  flood(tracer, 1);
+  await told(1);
+  const collector = await openCollector(t, undefined, port);
+  flood(tracer, 1);
+  await told(2);
+  assert.equal(collector.spans().length, 1);
+  assert.deepEqual(logged, ['the trace collector is away: spans are dropped', 'the trace collector is back']);
+});
+
+/** The attributes of a received span as a plain object. */
+const attributesOf = (span: any): Record<string, unknown> => Object.fromEntries(
+  span.attributes.map(({ key, value }: any) => [key, Object.values(value)[0]]));
+
+test('requests, statements, commands and jobs carry the names that OpenTelemetry gives them', async (t) => {
+  const collector = await openCollector(t);
+  const { tracer } = openTracer(t, { endpoint: collector.endpoint });
+  const incoming = { scheme: 'http', clientAddress: '127.0.0.1', path: '/users/1' } as const;
+  const request = startRequest(tracer, { ...incoming, method: 'GET', userAgent: 'curl/8' }, undefined);
+  const sql = 'SELECT id FROM users WHERE id = $1';
+  assert.equal(traced(tracer, request, queryCall('sqlite', sql), () => 1), 1);
+  assert.equal(await traced(tracer, request, redisCall('EVALSHA'), async (span) => span?.traceId), request.traceId);
+  assert.throws(() => traced(tracer, request, jobCall('mail', 2), () => {
+    throw new Failure('unavailable');
+  }), Failure);
+  const gone = Object.assign(new Error('no'), { code: 'ECONNRESET' });
+  await assert.rejects(async () => traced(tracer, request, queryCall('postgresql', 'insert into "jobs" values ($1)'),
+    () => Promise.reject(gone)), gone);
+  endRequest(request, '/users/{id}', 404);
+  endRequest(startRequest(tracer, { ...incoming, method: 'PROPFIND' }, undefined), '', 500);
+  await tracer.close();
+
+  const spans = collector.spans();
+  assert.deepEqual(spans.map(({ name, kind, status }) => [name, kind, status.code]), [
+    ['SELECT users', 3, 0], ['EVALSHA', 3, 0], ['process mail', 5, 2], ['INSERT jobs', 3, 2],
+    ['GET /users/{id}', 2, 0], ['HTTP', 2, 2],
+  ]);
+  for (const span of spans.slice(0, 4)) assert.equal(span.parentSpanId, request.spanId);
+  assert.deepEqual(attributesOf(spans[0]), {
+    'db.system.name': 'sqlite', 'db.operation.name': 'SELECT', 'db.collection.name': 'users',
+    'db.query.summary': 'SELECT users', 'db.query.text': sql,
+  });
+  assert.deepEqual(attributesOf(spans[1]), { 'db.system.name': 'redis', 'db.operation.name': 'EVALSHA' });
+  assert.equal(attributesOf(spans[2])['error.type'], 'unavailable');
+  assert.equal(attributesOf(spans[3])['error.type'], 'ECONNRESET');
+  assert.deepEqual(attributesOf(spans[4]), {
+    'http.request.method': 'GET', 'url.path': '/users/1', 'url.scheme': 'http', 'client.address': '127.0.0.1',
+    'user_agent.original': 'curl/8', 'http.route': '/users/{id}', 'http.response.status_code': '404',
+  });
+  assert.equal(attributesOf(spans[5])['error.type'], '500');
+  assert.equal(attributesOf(spans[5])['http.request.method'], '_OTHER');
+});
+
+test('without a tracer the work is just done', () => {
+  assert.equal(traced(undefined, undefined, redisCall('GET'), (span) => span), undefined);
+});
