@@ -6,7 +6,7 @@ import type { BucketStore, Policy } from '../core/rate_limit.ts';
 import type { Claims, Tokens } from '../core/tokens.ts';
 import type { Database } from '../db/database.ts';
 import * as sessions from '../db/sessions.ts';
-import type { Login } from '../db/sessions.ts';
+import type { Caller } from '../db/sessions.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { DefineRoute, Guard } from '../http/route.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -34,30 +34,34 @@ export const route: DefineRoute<App> = (spec) => spec as ReturnType<DefineRoute<
 export const anyone: Guard<App, undefined> = { name: 'anyone', admit: () => undefined };
 
 /** The session behind the access token and its user, both as they are now: ended, disabled and deleted are refused. */
-export const currentUser: Guard<App, Login> = {
+export const currentUser: Guard<App, Caller> = {
   name: 'bearer',
   admit(app, exchange, claims) {
     if (claims === undefined) throw new Failure(isBearer(exchange) ? 'invalid_token' : 'not_authenticated');
-    return then(sessions.bySid(app.db, claims.sid), (login) => {
-      assertLive(login, claims, app.now());
-      exchange.userId = login.user.id;
-      return login;
+    return then(sessions.callerBySid(app.db, claims.sid), (caller) => {
+      assertLive(caller, claims, app.now());
+      exchange.userId = caller.user.id;
+      return caller;
     });
   },
 };
 
-export const requireAdmin: Guard<App, Login> = {
+export const requireAdmin: Guard<App, Caller> = {
   name: 'admin',
   admit: (app, exchange, claims) =>
-    then(currentUser.admit(app, exchange, claims), (login) => {
-      if (login.user.role !== 'admin') throw new Failure('forbidden');
-      return login;
+    then(currentUser.admit(app, exchange, claims), (caller) => {
+      if (caller.user.role !== 'admin') throw new Failure('forbidden');
+      return caller;
     }),
 };
 
 /** Refuses the token of a session that has ended or expired, or of an account that is disabled or gone. */
-export function assertLive(login: Login | undefined, claims: Claims, now: number): asserts login is Login {
-  const live = login?.user.id === claims.sub && login.user.isActive && login.session.expiresAt > now;
+export function assertLive<T extends Caller>(
+  found: T | undefined,
+  claims: Claims,
+  now: number,
+): asserts found is T {
+  const live = found?.user.id === claims.sub && found.user.isActive && found.session.expiresAt > now;
   if (!live) throw new Failure('invalid_token');
 }
 

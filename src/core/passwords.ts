@@ -1,9 +1,10 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import os from 'node:os';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 
 import { Failure } from './errors.ts';
 import type { HashJob } from './hash_thread.ts';
+import { startThread } from './threads.ts';
 
 /** scrypt's cost (RFC 7914): N = 2^log2N, block size r, parallelisation p; 128·N·r bytes a hash. */
 export interface ScryptCost {
@@ -95,7 +96,7 @@ function createHashThreads(most: number, maxWaiting: number) {
   const timers = new Map<Worker, NodeJS.Timeout>();
 
   function start(): Worker {
-    const thread = new Worker(new URL('./hash_thread.ts', import.meta.url), { name: 'hash' });
+    const thread = startThread(new URL('./hash_thread.ts', import.meta.url), 'hash');
     thread.unref();
     thread.on('message', (hash: Uint8Array) => {
       busy.get(thread)?.resolve(hash);

@@ -10,6 +10,9 @@ export const MAX_SESSIONS = 100;
 const WITH_USER = `
   SELECT ${listed(USER_COLUMNS, 'u')}, ${listed(SESSION_COLUMNS, 's')}
   FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1`;
+const CALLER = `
+  SELECT ${listed(USER_COLUMNS, 'u')}, s.expires_at
+  FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1`;
 /** Holds only while the account is active and its password is still the one that was checked. */
 const INSERT = `
   INSERT INTO sessions (${listed(SESSION_COLUMNS)})
@@ -33,9 +36,23 @@ export interface Login {
   user: User;
 }
 
+/** What every request with a token needs to know. */
+export interface Caller {
+  user: User;
+  session: { id: string; expiresAt: number };
+}
+
 /** The session and whose it is, in one indexed read; undefined when it has ended. It may have expired. */
 export const bySid = (db: Database, sid: string): Maybe<Login | undefined> =>
   then(db.one(WITH_USER, [sid]), toLogin);
+
+/** The least of it, for every request. */
+export const callerBySid = (db: Database, sid: string): Maybe<Caller | undefined> =>
+  then(db.one(CALLER, [sid]), (row) =>
+    row === undefined
+      ? undefined
+      : { user: toUser(row), session: { id: sid, expiresAt: row[USER_COLUMNS.length] as number } },
+  );
 
 const toLogin = (row: Row | undefined): Login | undefined =>
   row === undefined ? undefined : { user: toUser(row), session: toSession(row, USER_COLUMNS.length) };

@@ -1,11 +1,12 @@
 import { once } from 'node:events';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 
 import { Failure } from '../core/errors.ts';
+import { startThread } from '../core/threads.ts';
 import type { Outcome, Statement } from './database.ts';
 import { toError } from './sqlite_connection.ts';
 import type { WriteResult } from './sqlite_connection.ts';
-import type { WriterMessage } from './sqlite_writer_thread.ts';
+import type { WriterData, WriterMessage } from './sqlite_writer_thread.ts';
 
 export interface SqliteWriter {
   write(statements: readonly Statement[]): Promise<Outcome[] | undefined>;
@@ -39,8 +40,8 @@ export function createWriter(file: string, lockTimeoutMs: number): SqliteWriter 
   let scheduled = false;
 
   function start(): Worker {
-    const url = new URL('./sqlite_writer_thread.ts', import.meta.url);
-    const worker = new Worker(url, { name: 'sqlite-writer', workerData: { file, lockTimeoutMs } });
+    const entry = new URL('./sqlite_writer_thread.ts', import.meta.url);
+    const worker = startThread(entry, 'sqlite-writer', { file, lockTimeoutMs } satisfies WriterData);
     worker.unref();
     worker.on('message', (results: WriteResult[]) => {
       const done = committing;
@@ -82,6 +83,7 @@ export function createWriter(file: string, lockTimeoutMs: number): SqliteWriter 
     async close() {
       while (queue.length > 0 || committing.length > 0) await new Promise((resolve) => setImmediate(resolve));
       if (thread === undefined) return;
+      thread.ref();
       const exit = once(thread, 'exit');
       thread.postMessage('close' satisfies WriterMessage);
       await exit;

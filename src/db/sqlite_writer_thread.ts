@@ -1,5 +1,6 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 
+import { threadData } from '../core/threads.ts';
 import { connect, toFault } from './sqlite_connection.ts';
 import type { SqliteConnection, WriteResult } from './sqlite_connection.ts';
 import type { Statement } from './database.ts';
@@ -7,7 +8,12 @@ import type { Statement } from './database.ts';
 /** What the writer thread is told: writes to commit together, or 'close'. */
 export type WriterMessage = readonly (readonly Statement[])[] | 'close';
 
-const { file, lockTimeoutMs } = workerData as { file: string; lockTimeoutMs: number };
+export interface WriterData {
+  file: string;
+  lockTimeoutMs: number;
+}
+
+const { file, lockTimeoutMs } = threadData<WriterData>();
 let connection: SqliteConnection | undefined;
 
 function commit(writes: readonly (readonly Statement[])[]): WriteResult[] {

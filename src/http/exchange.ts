@@ -163,14 +163,16 @@ export class Exchange {
   send(status: number, mediaType?: string, body?: string | Buffer, headers?: readonly string[]): void {
     if (this.status !== 0) return;
     const all = this.#begin(status, headers);
+    let encoding: BufferEncoding = 'utf8';
     if (body === undefined) {
       if (status !== 204) all.push('Content-Length', '0');
     } else {
       const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
+      if (length === body.length) encoding = 'latin1'; // All ASCII: the same bytes, written without looking at each.
       all.push('Content-Type', mediaType!, 'Content-Length', String(length));
     }
     this.#res.writeHead(status, all);
-    this.#res.end(body);
+    this.#res.end(body, encoding);
     this.#context.onAnswered(this);
   }
 
