@@ -38,6 +38,8 @@ export async function sendMail(
 ): Promise<void> {
   if (!isAddress(envelope.from) || !isAddress(envelope.to)) throw unsendable('an address is malformed');
   const content = toContent(message, options.maxBytes);
+  // RFC 5321 §4.5.2: so that no line of the mail can be the one that ends it.
+  const stuffed = content.replace(/^\./gm, '..');
   const channel = new Channel(target.host, target.port, options);
   try {
     await channel.connected();
@@ -49,7 +51,7 @@ export async function sendMail(
     expect('sender', await channel.command('sender', `MAIL FROM:<${envelope.from}>${size}`), 250);
     expect('recipient', await channel.command('recipient', `RCPT TO:<${envelope.to}>`), 250, 251, 252);
     expect('data', await channel.command('data', 'DATA'), 354);
-    expect('content', await channel.content('content', `${content}.\r\n`), 250);
+    expect('content', await channel.content('content', `${stuffed}.\r\n`), 250);
   } finally {
     await channel.close();
   }
@@ -61,14 +63,14 @@ function expect(step: Step, reply: Reply, ...codes: number[]): void {
   if (!codes.includes(reply.code)) throw toFailure(step, reply);
 }
 
-/** CRLF line ends, a dot before each dot that begins a line (RFC 5321 §4.5.2); refuses what would need 8BITMIME. */
+/** Lines that end in CRLF, of at most 998 characters (RFC 5321 §4.5.3.1.6); refuses what would need 8BITMIME. */
 function toContent(message: string, maxBytes: number): string {
   if (message.length > maxBytes) throw unsendable('the message is too large');
   if (/[^\t\r\n -~]/.test(message)) throw unsendable('the message is not ASCII text');
   const lines = message.split(/\r\n|\r|\n/);
   if (lines.at(-1) === '') lines.pop();
   if (lines.some((line) => line.length > 998)) throw unsendable('a line of the message is too long');
-  return lines.map((line) => `${line.startsWith('.') ? '.' : ''}${line}\r\n`).join('');
+  return lines.map((line) => `${line}\r\n`).join('');
 }
 
 /** EHLO, and once more after STARTTLS, for the server may promise other things to those who can be trusted. */
@@ -117,7 +119,7 @@ async function authenticate(channel: Channel, extensions: Extensions, credential
   await say(base64(password), 235);
 }
 
-/** RFC 1870: tells the size to a server that wants to know, and does not begin what it would not take. */
+/** RFC 1870: the size without stuffed dots, for a server that wants to know; what it would not take is not begun. */
 function sizeParameter(extensions: Extensions, bytes: number): string {
   const size = extensions.get('SIZE');
   if (size === undefined) return '';
