@@ -35,7 +35,7 @@ export class Channel {
   readonly #ca: string | undefined;
   #stepMs: number;
   #socket: Socket;
-  #replies = new ReplyReader();
+  readonly #replies = new ReplyReader();
   #isSecure = false;
   #broken: { reason: string; cause?: unknown } | undefined;
   #look: () => void = () => {};
@@ -82,7 +82,6 @@ export class Channel {
     const host = this.#host;
     const clear = this.#socket;
     clear.removeAllListeners('data');
-    this.#replies = new ReplyReader();
     const socket = connectTls({
       socket: clear,
       host,
@@ -138,7 +137,6 @@ export class Channel {
       this.#look();
     });
     socket.on('error', (cause) => this.#break('the connection failed', cause));
-    socket.on('end', () => this.#break('the server closed the connection'));
     socket.on('close', () => this.#break('the server closed the connection'));
   }
 

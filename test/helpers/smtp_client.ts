@@ -9,7 +9,7 @@ export const password = 'hunter2-hunter2';
 
 export const generous: SmtpOptions = { clientName: 'localhost', maxBytes: 100_000, stepMs: 10_000, totalMs: 20_000 };
 /** For steps that are meant to run out of time. */
-export const hasty: SmtpOptions = { ...generous, stepMs: 300 };
+export const hasty: SmtpOptions = { ...generous, stepMs: 1000 };
 
 /** The failure of a delivery that has to fail; nothing that can be printed of it holds the password. */
 export async function failureOf(delivery: Promise<void>): Promise<SmtpFailure> {

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { TLSSocket, createSecureContext } from 'node:tls';
 import type { AddressInfo, Socket } from 'node:net';
+import type { TlsOptions } from 'node:tls';
 
 /** What is sent at one step: these bytes (undefined: nothing at all), or whatever the function does. */
 export type Answer = string | undefined | ((socket: Socket) => void);
@@ -33,6 +34,8 @@ export interface Rude {
   /** Every line of every client, in order, marked `tls ` when it came encrypted; contents included. */
   heard: string[];
   connections: number;
+  /** The names that clients asked for in TLS (SNI). */
+  names: string[];
   close(): Promise<void>;
 }
 
@@ -40,11 +43,12 @@ export interface Rude {
 export async function startRude(manners: Manners, options: RudeOptions = {}): Promise<Rude> {
   const sockets = new Set<Socket>();
   const heard: string[] = [];
+  const names: string[] = [];
   const server = createServer((socket) => {
     rude.connections += 1;
     sockets.add(socket);
     socket.on('error', () => {});
-    if (options.implicitTls) serve(encrypt(socket, options), true, true);
+    if (options.implicitTls) serve(encrypt(socket, options, names), true, true);
     else serve(socket, false, true);
   });
 
@@ -91,7 +95,7 @@ export async function startRude(manners: Manners, options: RudeOptions = {}): Pr
         take(line);
         if (line === 'STARTTLS' && options.identity && !socket.destroyed) {
           socket.removeAllListeners('data');
-          serve(encrypt(socket, options), true, false);
+          serve(encrypt(socket, options, names), true, false);
           return;
         }
       }
@@ -105,6 +109,7 @@ export async function startRude(manners: Manners, options: RudeOptions = {}): Pr
     port: (server.address() as AddressInfo).port,
     heard,
     connections: 0,
+    names,
     async close() {
       for (const socket of sockets) socket.destroy();
       server.close();
@@ -127,9 +132,13 @@ export async function withRude(
   }
 }
 
-function encrypt(socket: Socket, options: RudeOptions): TLSSocket {
+function encrypt(socket: Socket, options: RudeOptions, names: string[]): TLSSocket {
   const secureContext = createSecureContext({ ...options.identity });
-  return new TLSSocket(socket, { isServer: true, secureContext });
+  const SNICallback: TlsOptions['SNICallback'] = (name, done) => {
+    names.push(name);
+    done(null, secureContext);
+  };
+  return new TLSSocket(socket, { isServer: true, secureContext, SNICallback });
 }
 
 /** Answers without end, as fast as they are read. */

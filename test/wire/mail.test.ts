@@ -60,7 +60,8 @@ describe('mail', () => {
     assert.deepEqual(names, ['20240229T235958.007Z-0190-abc.eml', '20240229T235958.007Z-another.eml']);
     const path = join(outbox, names[0]!);
     const written = await readFile(path, 'latin1');
-    assert.match(written, /^Date: Thu, .*\r\nMessage-ID: <0190-abc@api\.example\.org>\r\n.*\r\n\r\nSecond attempt\.\r\n$/s);
+    assert.match(written, /^Date: Thu, .*\r\nMessage-ID: <0190-abc@api\.example\.org>\r\n/s);
+    assert.ok(written.endsWith('\r\n\r\nSecond attempt.\r\n'));
     assert.deepEqual([(await stat(path)).mode & 0o777, (await stat(outbox)).mode & 0o777], [0o600, 0o700]);
     await transport.close();
   });
@@ -127,8 +128,8 @@ describe('mail', () => {
 
   test('has no way out when a setting is wrong, and the error does not repeat the URL', () => {
     for (const wrong of [
-      ...['', 'log', 'log:x', 'http://u:hunter2@h', 'file:', 'file://host/x', 'smtp:', 'smtps://u@h'].map((url) => ({ url })),
-      ...['smtp://u:hunter2@', 'smtp://u:hunter2@h:x', 'smtps://u:hunter2@h/x'].map((url) => ({ url })),
+      ...['', 'log', 'log:x', 'http://u:hunter2@h', 'file:', 'file://host/x', 'smtp:'].map((url) => ({ url })),
+      ...['smtps://u@h', 'smtp://u:hunter2@', 'smtp://u:hunter2@h:x', 'smtps://u:hunter2@h/x'].map((url) => ({ url })),
       ...['', 'a', 'A <a>', 'A\r\nB <a@b.org>'].map((from) => ({ from })),
       ...['', 'a b', 'a\r\nb', 'a>', '::1', 'a..b', 'ä.org'].map((publicHost) => ({ publicHost })),
     ]) {

@@ -27,7 +27,8 @@ const naughty = [
   '\u2028\u2029\u0085',
 ];
 const naughtyTexts = [
-  ...naughty, 'a\nb\r\nc\rd', '\n', '\n\n', '\r\n\r\n', '\r\r', '\n\r', 'a\n\n\n', 'a \nb\t\r\n c ', '.\n..\n.\r\n...\r.',
+  ...naughty, 'a\nb\r\nc\rd', '\n', '\n\n', '\r\n\r\n', '\r\r', '\n\r', 'a\n\n\n',
+  'a \nb\t\r\n c ', '.\n..\n.\r\n...\r.',
   'nul \0 bell \x07 form \f', naughty.join('\n'), 'lone \ud800 surrogate',
 ];
 

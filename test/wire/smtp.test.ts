@@ -49,6 +49,24 @@ describe('in the clear', () => {
     });
   });
 
+  test('a command that would be two lines is a bug, and is not sent', async () => {
+    await withRude({}, {}, async (rude) => {
+      const target = toSmtpTarget(`smtp://127.0.0.1:${rude.port}`);
+      const options = { ...generous, clientName: 'localhost\r\nMAIL FROM:<evil@example.org>' };
+      await assert.rejects(sendMail(target, envelope, message, options), /one line of printable ASCII/);
+      assert.deepEqual(rude.heard, ['QUIT']);
+    });
+  });
+
+  test('the beginning of a reply before its command ends the conversation', async () => {
+    await withRude({ greeting: '220 x\r\n250', ehlo: ' x\r\n' }, {}, async (rude) => {
+      const target = toSmtpTarget(`smtp://127.0.0.1:${rude.port}`);
+      const failure = await failureOf(sendMail(target, envelope, message, generous));
+      assert.deepEqual([failure.step, failure.permanent], ['hello', false]);
+      assert.deepEqual(rude.heard, []);
+    });
+  });
+
   test('a message that is too large, too wide or no ASCII text is refused for good before connecting', async () => {
     await withRude({}, {}, async (rude) => {
       for (const text of ['x\n'.repeat(50_001), 'x'.repeat(999), 'ä', 'a\0b', 'a\x1bb', '\x7f']) {

@@ -27,7 +27,7 @@ describe('a rude server', { skip: noOpenssl, concurrency: 4 }, () => {
     ['data', (answer) => ({ data: answer })],
     ['content', (answer) => ({ content: answer })],
   ];
-  const echo = `535-no such user with ${password}\r\n535 ${Buffer.from(password).toString('base64')}\r\n`;
+  const echo = `535-5.7.8 no such user with ${password}\r\n535 ${Buffer.from(password).toString('base64')}\r\n`;
   const answers: [string, Answer, { permanent: boolean; replyCode?: number }][] = [
     ['answers 4xx', '451 4.3.0 later\r\n', { permanent: false, replyCode: 451 }],
     ['says 421 and hangs up', (socket) => socket.end('421 bye\r\n'), { permanent: false, replyCode: 421 }],

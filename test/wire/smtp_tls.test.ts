@@ -28,6 +28,7 @@ describe('TLS', { skip: noOpenssl, concurrency: 4 }, () => {
         'EHLO localhost', 'STARTTLS', 'tls EHLO localhost', `tls AUTH PLAIN ${response}`,
       ]);
       assert.ok(rude.heard.slice(2).every((line) => line.startsWith('tls ')));
+      assert.deepEqual(rude.names, ['localhost']);
     });
   });
 
@@ -35,6 +36,7 @@ describe('TLS', { skip: noOpenssl, concurrency: 4 }, () => {
     await withRude({}, { identity: identities.good, implicitTls: true }, async (rude) => {
       await send(rude, {}, 'smtps', '127.0.0.1');
       assert.ok(rude.heard.every((line) => line.startsWith('tls ')));
+      assert.deepEqual(rude.names, []);
     });
   });
 
@@ -92,12 +94,12 @@ describe('TLS', { skip: noOpenssl, concurrency: 4 }, () => {
 
   test('that never gets going is given up', async () => {
     await withRude({ ehlo: '250-x\r\n250 STARTTLS\r\n' }, {}, async (rude) => {
-      const failure = await failureOf(send(rude, { stepMs: 300 }));
+      const failure = await failureOf(send(rude, { stepMs: 1000 }));
       assert.deepEqual([failure.step, failure.permanent], ['tls', false]);
     });
     for (const greeting of [undefined, '220 in the clear\r\n']) {
       await withRude({ greeting }, {}, async (rude) => {
-        const failure = await failureOf(send(rude, { stepMs: 300 }, 'smtps'));
+        const failure = await failureOf(send(rude, { stepMs: 1000 }, 'smtps'));
         assert.deepEqual([failure.step, failure.permanent], ['tls', false]);
       });
     }
