@@ -1,4 +1,4 @@
-import { BlockList, connect, isIP, isIPv6 } from 'node:net';
+import { connect, isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { Socket } from 'node:net';
 import { SmtpFailure } from './smtp_failure.ts';
@@ -21,10 +21,6 @@ export interface ChannelOptions {
 const quitMs = 2000;
 /** RFC 4954 §4.3, for the longest line there is: a base64 response. */
 const maxCommandBytes = 12_288;
-
-const loopback = new BlockList();
-loopback.addSubnet('127.0.0.0', 8, 'ipv4');
-loopback.addAddress('::1', 'ipv6');
 
 /**
  * One connection to a server, commands out and replies in, strictly by turns. Whatever goes wrong (silence, a reply
@@ -63,8 +59,7 @@ export class Channel {
 
   /** Is the other end this machine? Judged by the address connected to, not by its name. */
   get isLoopback(): boolean {
-    const address = this.#socket.remoteAddress;
-    return address !== undefined && loopback.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+    return /^(?:::1|(?:::ffff:)?127\.[\d.]+)$/.test(this.#socket.remoteAddress ?? '');
   }
 
   async connected(): Promise<void> {

@@ -100,6 +100,16 @@ describe('in the clear', () => {
     }
   });
 
+  test('this machine is whatever leads to a loopback address', async () => {
+    const names = [['127.0.0.1', 'localhost'], ['127.9.8.7', '127.9.8.7'], ['127.0.0.1', '[::ffff:7f00:1]']];
+    for (const [host, name] of names) {
+      await withRude({}, { host: host! }, async (rude) => {
+        await sendMail(toSmtpTarget(`smtp://${name}:${rude.port}`), envelope, message, generous);
+        assert.equal(rude.connections, 1);
+      });
+    }
+  });
+
   const interfaces = Object.values(networkInterfaces()).flat();
   const elsewhere = interfaces.find((each) => !each!.internal && each!.family === 'IPv4');
   const skip = elsewhere === undefined && 'needs an address of this machine that is not loopback';
