@@ -14,11 +14,15 @@ export interface Docs {
 
 const read = (name: string): string => readFileSync(new URL(`./docs/${name}`, import.meta.url), 'utf8');
 
-/** The scripts share one module on the page: what they say of each other stays here, as do comments and indentation. */
-const inlined = (source: string): string =>
-  lean(source).replace(/^import .*\n/gm, '').replace(/^export /gm, '');
+/** Without comments and indentation, which nobody needs to download. */
+const lean = (source: string): string =>
+  source
+    .replace(/^ *\/\*[^]*?\*\/$/gm, '')
+    .replace(/^\s+/gm, '')
+    .replace(/([;{,])\n/g, '$1');
 
-const lean = (source: string): string => source.replace(/^ *\/\*[^]*?\*\/$/gm, '').replace(/^\s+/gm, '');
+/** The scripts share one module on the page, so they need not tell each other what they import and export. */
+const inlined = (source: string): string => lean(source.replace(/^import .*$/gm, '').replace(/^export /gm, ''));
 
 const hashOf = (text: string): string => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
 
@@ -27,9 +31,9 @@ const hashOf = (text: string): string => `'sha256-${createHash('sha256').update(
  * Reads the files of `docs/`, so it is called on first use.
  */
 export function createDocs(): Docs {
-  const style = lean(read('style.css'));
+  const style = lean(read('style.css')).replace(/\s*([{}:;,])\s*/g, '$1');
   const script = SCRIPTS.map((name) => inlined(read(`${name}.js`))).join('');
-  const html = read('page.html')
+  const html = lean(read('page.html'))
     .replace('/* style.css */', () => style)
     .replace('/* scripts */', () => script);
   const contentSecurityPolicy = [

@@ -47,19 +47,20 @@ export function createAccount(session, routes) {
     if (ended) return ['The session has ended', 'Log in again to go on.'];
     if (!access) return ['Not logged in', ''];
     const claims = claimsOf(access);
-    const name = `${address || (refresh ? 'Logged in' : 'With a pasted token')}${claims?.role ? `, ${claims.role}` : ''}`;
-    if (claims === undefined && !refresh) return [name, 'It does not look like an access token; it is sent as it stands.'];
-    if (until === undefined) return [name, ''];
+    const name = address || (refresh ? 'Logged in' : 'With a pasted token');
+    const role = claims?.role ? `${claims.role} · ` : '';
+    if (claims === undefined && !refresh) return [name, 'Not the form of an access token; sent as it stands.'];
+    if (until === undefined) return [name, String(claims?.role ?? '')];
     const time = new Date(until).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
-    if (refresh) return [name, `The token renews itself before ${time}.`];
-    return [name, until > Date.now() ? `Good until ${time}.` : `It expired at ${time}.`];
+    if (refresh) return [name, `${role}renews itself before ${time}`];
+    return [name, `${role}${until > Date.now() ? 'good until' : 'expired at'} ${time}`];
   }
 
   return function draw() {
     const { state } = session;
     [who.textContent, byId('account-until').textContent] = inWords(state);
     who.classList.toggle('in', state.access !== '');
-    if (tokenField.value.trim() !== state.access && document.activeElement !== tokenField) tokenField.value = state.access;
+    if (document.activeElement !== tokenField) tokenField.value = state.access;
     logOutButton.hidden = state.access === '';
     byId('account-login').hidden = routes.login === undefined || state.refresh !== '';
   };

@@ -51,11 +51,7 @@ function limitBar({ name, quota, windowSeconds, left, nextIn, fullIn }) {
 
 export const statusClass = (status) => `status.s${String(status)[0]}`;
 
-const duration = (ms) => (ms < 10 ? `${ms.toFixed(1)} ms` : ms < 2000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
-const size = (text) => {
-  const bytes = new TextEncoder().encode(text).length;
-  return bytes < 1024 ? `${bytes} bytes` : `${(bytes / 1024).toFixed(1)} KB`;
-};
+const duration = (ms) => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
 
 /** One line for those who listen. */
 export const answerInWords = ({ status, reason, ms, json }) =>
@@ -67,18 +63,23 @@ const SHOWN_AT_MOST = 500_000;
 export function answerView(request, answer, notes) {
   const { status, reason, headers, text, json, ms } = answer;
   const pretty = json === undefined ? text : JSON.stringify(json, null, 2);
-  const shown = pretty.length > SHOWN_AT_MOST ? `${pretty.slice(0, SHOWN_AT_MOST)}\n… (cut)` : pretty;
+  const isCut = pretty.length > SHOWN_AT_MOST;
   const rows = [...headers].map(([name, value]) => h('div', h('dt', name), h('dd', value)));
-  const body = codeBlock(shown, json !== undefined);
+  const body = codeBlock(pretty.slice(0, SHOWN_AT_MOST), json !== undefined);
   body.tabIndex = 0;
   return h('div.answer-box',
     h('p.request-line', `${request.method} ${request.target}`),
-    h('p.status-line', h(`strong.${statusClass(status)}`, `${status} ${reason}`),
-      h('span.soft', `${duration(ms)} · ${size(text)}`), text !== '' && copyButton(() => pretty, 'the answer')),
+    h(
+      'p.status-line',
+      h(`strong.${statusClass(status)}`, `${status} ${reason}`),
+      h('span.soft', `${duration(ms)} · ${new TextEncoder().encode(text).length} bytes`),
+      text !== '' && copyButton(() => pretty, 'the answer'),
+    ),
     json?.code && h('p', h('code', String(json.code)), ' ', String(json.detail ?? '')),
     notes.map((note) => h('p.note', note)),
     limitsOf(headers, status).map(limitBar),
     h('details', h('summary', `${rows.length} headers`), h('dl.headers', rows)),
     text === '' ? h('p.soft', 'No body.') : body,
+    isCut && h('p.soft', 'Cut here; Copy has all of it.'),
   );
 }

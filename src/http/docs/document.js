@@ -74,13 +74,13 @@ function readOperation(root, path, item, method) {
     tag: string(list(operation.tags)[0]) || 'Other',
     secured: list(operation.security ?? root.security).some((scheme) => Object.keys(object(scheme)).length > 0),
     role: string(operation['x-role']),
+    limits: list(operation['x-rate-limits']).map(string),
     parameters: [...list(item.parameters), ...list(operation.parameters)]
       .filter((parameter) => ['path', 'query'].includes(object(parameter).in))
       .map((parameter) => ({
         name: string(parameter.name),
         where: parameter.in,
         required: parameter.required === true,
-        explode: parameter.explode !== false,
         schema: { description: string(parameter.description), ...object(parameter.schema) },
       })),
     body: isObject(schema) ? schema : undefined,
@@ -93,7 +93,8 @@ const isRefusal = ({ status }) => /^[45]/.test(status) || status === 'default';
 
 function readAnswer(status, response) {
   const [type = '', media] = Object.entries(object(object(response).content))[0] ?? [];
-  const examples = Object.entries(object(object(media).examples)).map(([name, example]) => [name, object(example).value]);
+  const named = Object.entries(object(object(media).examples));
+  const examples = named.map(([name, example]) => [name, object(example).value]);
   const codes = list(object(response)['x-codes'] ?? object(media)['x-codes']).map(string);
   if (object(media).example !== undefined) examples.unshift(['', media.example]);
   return { status, description: string(object(response).description), type, schema: media?.schema, examples, codes };

@@ -11,10 +11,6 @@ const NUMBER = {
   read: (text) => (/^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text),
   text: (value) => (typeof value === 'number' ? String(value) : undefined),
 };
-const LIST = {
-  read: (text) => text.split(',').map((part) => part.trim()),
-  text: (value) => (Array.isArray(value) ? value.join(', ') : undefined),
-};
 const RAW = {
   read(text) {
     try {
@@ -26,12 +22,11 @@ const RAW = {
   text: (value) => JSON.stringify(value, null, 2),
 };
 
-function manner(schema, where) {
+function manner(schema) {
   const types = typesOf(schema).filter((type) => type !== 'null');
   if (Array.isArray(schema.enum) || types[0] === 'boolean') return CHOICE;
   if (types[0] === 'integer' || types[0] === 'number') return NUMBER;
-  if (types[0] === 'string') return TEXT;
-  return types[0] === 'array' && where === 'query' ? LIST : RAW;
+  return types[0] === 'string' ? TEXT : RAW;
 }
 
 function createControl(way, name, schema, required, attributes) {
@@ -51,8 +46,8 @@ function createControl(way, name, schema, required, attributes) {
  * One value to fill in. An empty control is a value not sent; `read` gives undefined then. `write` gives false when
  * the control cannot hold the value. `show` puts a fault in the place of the hint, or the hint back.
  */
-export function createField({ id, where, name, schema, required, changed }) {
-  const way = manner(schema, where);
+export function createField({ id, name, schema, required, changed }) {
+  const way = manner(schema);
   const hintText = [way === TEXT || way === CHOICE ? '' : typeInWords(schema), ...rulesInWords(schema)].filter(Boolean);
   const example = exampleOf(schema);
   if (!required && example !== undefined && way !== CHOICE) hintText.push(`such as ${way.text(example) ?? example}`);
@@ -81,7 +76,6 @@ export function createField({ id, where, name, schema, required, changed }) {
 
   const field = {
     element,
-    where,
     name,
     schema,
     required,

@@ -3,6 +3,9 @@ import { isObject } from './document.js';
 import { h } from './dom.js';
 import { createField } from './field.js';
 
+const group = (title, beside, content) =>
+  h('div', { role: 'group', 'aria-label': title }, h('div.field-head', h('h4', title), beside), content);
+
 /**
  * The form of an operation: a field for each parameter and each property of the body, or the body as JSON.
  * `read` gives `{values, body, faults}` as `requestOf` wants them; `changed` is called
@@ -10,23 +13,24 @@ import { createField } from './field.js';
  */
 export function createForm(operation, { changed, submitted }) {
   const { body: schema, parameters } = operation;
-  const make = (where, name, item, required) =>
-    createField({ id: `try-${operation.id}-${name}`, where, name, schema: item, required, changed: edited });
-  const params = parameters.map(({ where, name, schema: item, required }) => make(where, name, item, required));
-  const properties = Object.entries(schema?.properties ?? {});
-  const fields = properties.map(([name, item]) => make('body', name, item, (schema.required ?? []).includes(name)));
-  const raw = h('textarea', { id: `try-${operation.id}-json`, rows: '8', spellcheck: 'false', 'aria-describedby': `try-${operation.id}-advice`, oninput: () => edited(), onkeydown: sendOnEnter });
-  const advice = h('p.hint', { id: `try-${operation.id}-advice`, role: 'status' });
+  const prefix = `try-${operation.id}`;
+  const make = (name, item, required) =>
+    createField({ id: `${prefix}-${name}`, name, schema: item, required, changed: edited });
+  const params = parameters.map((parameter) => make(parameter.name, parameter.schema, parameter.required));
+  const fields = Object.entries(schema?.properties ?? {}).map(([name, item]) =>
+    make(name, item, (schema.required ?? []).includes(name)),
+  );
+  const raw = h('textarea', { rows: '8', spellcheck: 'false', oninput: () => edited(), onkeydown: sendOnEnter });
+  const advice = h('p.hint', { role: 'status' });
   const asFields = h('div', fields.map((field) => field.element));
-  const asJson = h('div.field', { hidden: true }, h('label', { for: raw.id }, 'Body as JSON'), raw, advice);
+  const asJson = h('div.field', { hidden: true }, h('label', 'Body as JSON', raw), advice);
   const jsonSwitch = h('input', { type: 'checkbox', role: 'switch', onchange: toggleJson });
   const sendButton = h('button.primary', { type: 'submit' }, 'Send');
   const element = h(
     'form.try-form',
     { novalidate: true, onsubmit: submit, 'aria-label': `Try ${operation.summary}` },
-    params.length > 0 && h('div', { role: 'group', 'aria-label': 'Parameters' }, h('h4', 'Parameters'), params.map((field) => field.element)),
-    schema && h('div', { role: 'group', 'aria-label': 'Body' },
-      h('div.field-head', h('h4', 'Body'), h('label.check', jsonSwitch, 'as JSON')), asFields, asJson),
+    params.length > 0 && group('Parameters', [], params.map((field) => field.element)),
+    schema && group('Body', h('label.check', jsonSwitch, 'as JSON'), [asFields, asJson]),
     sendButton,
   );
   const isJson = () => jsonSwitch.checked;
@@ -35,14 +39,14 @@ export function createForm(operation, { changed, submitted }) {
     toggleJson();
   }
 
-  const entriesOf = (some) => some.map((field) => [field.name, field.read()]).filter(([, value]) => value !== undefined);
+  const valuesOf = (some) => some.map((field) => [field.name, field.read()]).filter(([, value]) => value !== undefined);
 
   function read() {
-    const values = new Map(entriesOf(params).map(([name, value]) => [name, Array.isArray(value) ? value : String(value)]));
+    const values = new Map(valuesOf(params));
     const faults = params.flatMap((field) => faultsOf(field, field.read()));
     if (schema === undefined) return { values, body: undefined, faults };
     if (isJson()) return { values, body: raw.value, faults };
-    const body = Object.fromEntries(entriesOf(fields));
+    const body = Object.fromEntries(valuesOf(fields));
     const own = check(schema, body).map(({ pointer, detail }) => ({ field: fieldAt(pointer), detail }));
     return { values, body: JSON.stringify(body), faults: [...faults, ...own] };
   }
@@ -73,7 +77,7 @@ export function createForm(operation, { changed, submitted }) {
   }
 
   function toggleJson() {
-    if (isJson()) raw.value = JSON.stringify(Object.fromEntries(entriesOf(fields)), null, 2);
+    if (isJson()) raw.value = JSON.stringify(Object.fromEntries(valuesOf(fields)), null, 2);
     else if (!fillFields()) {
       jsonSwitch.checked = true;
       asJson.classList.add('wrong');
@@ -88,8 +92,9 @@ export function createForm(operation, { changed, submitted }) {
   function fillFields() {
     try {
       const value = JSON.parse(raw.value);
-      if (!isObject(value) || Object.keys(value).some((name) => !fields.some((field) => field.name === name))) return false;
-      return fields.map((field) => field.write(Object.hasOwn(value, field.name) ? value[field.name] : undefined)).every(Boolean);
+      const known = new Set(fields.map((field) => field.name));
+      if (!isObject(value) || Object.keys(value).some((name) => !known.has(name))) return false;
+      return fields.map((field) => field.write(value[field.name])).every(Boolean);
     } catch {
       return false;
     }

@@ -13,9 +13,11 @@ const pathView = (path) =>
   );
 
 function successView({ status, description, schema, type, examples }) {
-  const line = h('p', h(`strong.${statusClass(status)}`, status), ' ', inline(description), ' ', schema ? typeView(schema) : type);
+  const badge = h(`strong.${statusClass(status)}`, status);
+  const line = h('p', badge, ' ', inline(description), ' ', schema ? typeView(schema) : type);
   if (schema === undefined) return line;
-  return [line, jsonBlock(examples[0]?.[1] ?? sample(schema)), h('details', h('summary', 'Its fields'), propertiesView(schema))];
+  const fields = h('details', h('summary', 'Its fields'), propertiesView(schema));
+  return [line, jsonBlock(examples[0]?.[1] ?? sample(schema)), fields];
 }
 
 function refusalView({ status, code, detail, example }) {
@@ -26,11 +28,15 @@ function refusalView({ status, code, detail, example }) {
 
 /** Everything that is to be known before one tries. */
 function aboutView(operation) {
-  const { description, parameters, body, successes, refusals, secured, role } = operation;
+  const { description, parameters, body, successes, refusals, secured, role, limits } = operation;
   return h(
     'div.about',
     prose(description),
-    secured && h('p.soft', `Needs an access token${role ? ` of ${/^[aeiou]/.test(role) ? 'an' : 'a'} ${role}` : ''}.`),
+    h(
+      'p.soft',
+      secured && `Needs a token${role && ` with the role ${role}`}. `,
+      limits.length > 0 && `Limited by ${limits.join(' and ')}.`,
+    ),
     parameters.length > 0 && section('Parameters', h('ul.shape', {},
       parameters.map(({ name, schema, required, where }) => {
         const view = valueView(name, schema, required);
@@ -95,6 +101,8 @@ export function createOperation(operation, page) {
   }
 
   const sessionChanged = () => workbench?.sessionChanged();
-  const words = [method, path, summary, id, operation.description, operation.tag, role, ...operation.refusals.map((r) => r.code)];
-  return { element, operation, set, isOpen: () => !details.hidden, sessionChanged, words: words.join(' ').toLowerCase() };
+  const codes = operation.refusals.map((refusal) => refusal.code);
+  const { description, tag } = operation;
+  const words = [method, path, summary, id, description, tag, role, ...codes].join(' ').toLowerCase();
+  return { element, operation, set, isOpen: () => !details.hidden, sessionChanged, words };
 }

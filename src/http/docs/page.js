@@ -20,7 +20,7 @@ async function load() {
   main.setAttribute('aria-busy', 'true');
   try {
     const answer = await send({ method: 'GET', target: '/openapi.json', headers: {} });
-    if (answer.status !== 200) throw new Error(`The server answered ${answer.status}${answer.json?.detail ? `: ${answer.json.detail}` : '.'}`);
+    if (answer.status !== 200) throw new Error(`The server answered ${answer.status}. ${answer.json?.detail ?? ''}`);
     if (answer.json === undefined) throw new Error('What the server sent is not JSON.');
     show(readDocument(answer.json));
   } catch (error) {
@@ -39,8 +39,8 @@ function show(api) {
   byId('description').replaceChildren(...prose(api.description));
   byId('base').textContent = base();
 
-  const routeOf = (end) => api.operations.find(({ method, path }) => method === 'POST' && path.endsWith(`/auth/${end}`))?.path;
-  const routes = { login: routeOf('login'), register: routeOf('register'), refresh: routeOf('refresh'), logout: routeOf('logout') };
+  const pathOf = (end) => api.operations.find(({ path }) => path.endsWith(`/auth/${end}`))?.path;
+  const routes = Object.fromEntries(['login', 'register', 'refresh', 'logout'].map((end) => [end, pathOf(end)]));
   const session = createSession({ routes, post, changed });
   const drawAccount = createAccount(session, routes);
   function changed() {
@@ -52,12 +52,9 @@ function show(api) {
   const page = { session, opened: (id) => history.replaceState(null, '', `#${id}`) };
   opened = [];
   sections = api.tags.map((tag) => createSection(tag, page));
-  const schemas = api.schemas.length > 0 && h('section.tag', { id: 'schemas' }, h('h2', 'Schemas'),
-    h('div.group', api.schemas.map(([name, schema]) => createSchema(name, schema))));
-  main.replaceChildren(
-    ...(sections.length > 0 ? sections.map((section) => section.element) : [h('p.notice', 'This API describes no operations.')]),
-    ...(schemas ? [schemas] : []),
-  );
+  main.replaceChildren(...sections.map((section) => section.element));
+  if (sections.length === 0) main.append(h('p.notice', 'This API describes no operations.'));
+  if (api.schemas.length > 0) main.append(createSchemas(api.schemas));
   nav.replaceChildren(...sections.map((section) => section.contents));
   byId('tools').inert = false;
   filter();
@@ -70,9 +67,8 @@ const post = (target, body) =>
 function createSection(tag, page) {
   const cards = tag.operations.map((operation) => {
     const card = createOperation(operation, page);
-    const { id, method, summary } = operation;
-    const link = h('li', h('a', { href: `#${id}` }, methodView(method), h('span', summary)));
-    return { ...card, link };
+    const link = h('a', { href: `#${operation.id}` }, methodView(operation.method), h('span', operation.summary));
+    return { ...card, link: h('li', link) };
   });
   const element = h('section.tag', { id: tagId(tag.name), 'aria-labelledby': `${tagId(tag.name)}-title` },
     h('h2', { id: `${tagId(tag.name)}-title` }, tag.name), prose(tag.description),
@@ -81,12 +77,16 @@ function createSection(tag, page) {
   return { element, contents, cards };
 }
 
-function createSchema(name, schema) {
+const createSchemas = (schemas) =>
+  h('section.tag', { id: 'schemas' }, h('h2', 'Schemas'), h('div.group', schemas.map(createSchema)));
+
+function createSchema([name, schema]) {
   const body = h('div.details.single');
   const element = h('details.schema', { id: `schema-${name}`, tabindex: '-1' },
     h('summary', h('code', name)), body);
   element.addEventListener('toggle', () => {
-    if (element.open && body.childElementCount === 0) body.append(...prose(schema.description ?? ''), propertiesView(schema), exampleView(schema));
+    if (!element.open || body.childElementCount > 0) return;
+    body.append(...prose(schema.description ?? ''), propertiesView(schema), exampleView(schema));
   });
   return element;
 }
@@ -104,7 +104,7 @@ function filter() {
   const schemas = byId('schemas');
   if (schemas) schemas.hidden = words.length > 0;
   found.hidden = words.length === 0;
-  found.textContent = count === 0 ? `Nothing here matches “${search.value.trim()}”.` : `${count} ${count === 1 ? 'operation matches' : 'operations match'}.`;
+  found.textContent = count === 0 ? `Nothing here matches “${search.value.trim()}”.` : `${count} found.`;
 }
 
 /** Opens and shows what a deep link names. */

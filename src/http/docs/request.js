@@ -4,18 +4,16 @@ const TIMEOUT_MS = 60_000;
 export const base = () => new URL('.', location.href).href.slice(0, -1);
 
 /**
- * A request, ready to be sent or shown. `values` maps the names of parameters to texts, or to lists of them; `body`
- * is a text, or undefined.
+ * A request, ready to be sent or shown. `values` maps the names of parameters to values; `body` is a text, or
+ * undefined.
  */
 export function requestOf(operation, { values, body }, token) {
   const path = operation.path.replace(/\{([^}]+)\}/g, (whole, name) =>
     values.has(name) ? encodeURIComponent(values.get(name)) : whole,
   );
   const query = new URLSearchParams();
-  for (const { name, where, explode } of operation.parameters) {
-    if (where !== 'query' || !values.has(name)) continue;
-    const parts = [values.get(name)].flat();
-    for (const part of explode ? parts : [parts.join(',')]) query.append(name, part);
+  for (const { name, where } of operation.parameters) {
+    if (where === 'query' && values.has(name)) query.append(name, values.get(name));
   }
   const headers = {};
   if (operation.secured && token) headers.Authorization = `Bearer ${token}`;
@@ -27,7 +25,8 @@ export function requestOf(operation, { values, body }, token) {
 export async function send({ method, target, headers, body }) {
   const start = performance.now();
   const signal = AbortSignal.timeout(TIMEOUT_MS);
-  const response = await fetch(base() + target, { method, headers, body, signal, cache: 'no-store', credentials: 'omit' });
+  const options = { method, headers, body, signal, cache: 'no-store', credentials: 'omit' };
+  const response = await fetch(base() + target, options);
   const text = await response.text();
   return {
     status: response.status,

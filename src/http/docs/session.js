@@ -89,11 +89,11 @@ export function createSession({ routes, post, changed }) {
   };
 }
 
-/** What an access token says, unverified; undefined when it is none. */
+/** What an access token says, unverified and as Latin-1; undefined when it is none. */
 export function claimsOf(token) {
   try {
-    const bytes = Uint8Array.from(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')), (c) => c.charCodeAt(0));
-    return JSON.parse(new TextDecoder().decode(bytes));
+    const claims = JSON.parse(atob(token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/')));
+    return typeof claims === 'object' && claims !== null ? claims : undefined;
   } catch {
     return undefined;
   }

@@ -14,7 +14,7 @@ export function typeView(schema) {
 /** One named value: its type, whether it is needed, its rules in words, what it means. */
 export function valueView(name, schema, required, depth = 0) {
   const rules = rulesInWords(schema);
-  const inner = schema.properties ? schema : isObject(schema.items) && schema.items.properties ? schema.items : undefined;
+  const inner = isObject(schema.items) ? schema.items : schema;
   return h(
     'li',
     {},
@@ -23,7 +23,7 @@ export function valueView(name, schema, required, depth = 0) {
     required && h('span.must', 'required'),
     rules.length > 0 && h('span.rules', rules.join(', ')),
     schema.description && h('p', inline(schema.description)),
-    inner && !nameOf(inner) && depth < 4 && propertiesView(inner, depth + 1),
+    inner.properties && !nameOf(inner) && depth < 4 && propertiesView(inner, depth + 1),
   );
 }
 
@@ -36,4 +36,4 @@ export function propertiesView(schema, depth = 0) {
   return h('ul.shape', properties.map(([name, item]) => valueView(name, item, required.includes(name), depth)));
 }
 
-export const exampleView = (schema, example = sample(schema)) => h('details', h('summary', 'Example'), jsonBlock(example));
+export const exampleView = (schema) => h('details', h('summary', 'Example'), jsonBlock(sample(schema)));

@@ -12,14 +12,10 @@ function curl({ method, url, headers, body }) {
 }
 
 function javascript({ method, url, headers, body }) {
-  const lines = [`  method: ${quote(method)},`];
-  for (const [i, [name, value]] of Object.entries(headers).entries()) {
-    lines.push(`${i === 0 ? '  headers: {\n' : ''}    ${quote(name)}: ${quote(value)},`);
-  }
-  if (Object.keys(headers).length > 0) lines.push('  },');
-  const value = bodyValue(body);
-  if (body !== undefined) lines.push(value === undefined ? `  body: ${quote(body)},` : `  body: JSON.stringify(${JSON.stringify(value)}),`);
-  return `const answer = await fetch(${quote(url)}, {\n${lines.join('\n')}\n});\nconsole.log(answer.status, await answer.text());`;
+  const value = JSON.stringify(bodyValue(body));
+  const options = JSON.stringify({ method, headers, body }, null, 2);
+  const shown = value ? options.replace(/"body": .*/, () => `"body": JSON.stringify(${value})`) : options;
+  return `const answer = await fetch(${quote(url)}, ${shown});\nconsole.log(answer.status, await answer.text());`;
 }
 
 function python({ method, url, headers, body }) {

@@ -15,10 +15,10 @@ export function typeInWords(schema) {
 
 const FORMATS = { email: 'an e-mail address', uuid: 'a UUID', 'date-time': 'a date and time (RFC 3339)', uri: 'a URI' };
 
-function range(least, most, unit) {
-  if (least > 0 && most !== undefined) return least === most ? `exactly ${most}${unit}` : `${least} to ${most}${unit}`;
-  if (most !== undefined) return least === undefined || unit ? `at most ${most}${unit}` : `${least} to ${most}`;
-  return least > 0 || (least !== undefined && !unit) ? `at least ${least}${unit}` : undefined;
+function range(least, most, unit = '') {
+  if (least === undefined && most === undefined) return undefined;
+  if (least === undefined) return `at most ${most}${unit}`;
+  return most === undefined ? `at least ${least}${unit}` : `${least} to ${most}${unit}`;
 }
 
 /** What a value must obey beyond its type, a phrase a rule: "1 to 200 characters", "one of user, admin". */
@@ -30,14 +30,18 @@ export function rulesInWords(schema) {
     FORMATS[schema.format],
     range(schema.minLength, schema.maxLength, ' characters'),
     range(undefined, schema['x-maxBytes'], ' bytes'),
-    range(schema.minimum, schema.maximum, ''),
+    range(schema.minimum, schema.maximum),
     range(schema.minItems, schema.maxItems, ' entries'),
     schema.pattern !== undefined && !FORMATS[schema.format] && `matches ${schema.pattern}`,
     schema.default !== undefined && `${show(schema.default)} unless given`,
   ].filter(Boolean);
 }
 
-const SAMPLES = { email: 'ada@example.com', uuid: '01980f3c-7b6e-7d55-a3c0-0123456789ab', 'date-time': '2026-01-31T12:00:00Z' };
+const SAMPLES = {
+  email: 'ada@example.com',
+  uuid: '01980f3c-7b6e-7d55-a3c0-0123456789ab',
+  'date-time': '2026-01-31T12:00:00Z',
+};
 
 /** What the schema itself offers as an example, or undefined. */
 export function exampleOf(schema) {
