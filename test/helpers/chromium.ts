@@ -37,6 +37,7 @@ function isExecutable(path: string): boolean {
   }
 }
 
+/** What a page is looked at with. */
 export interface Look {
   /** CSS pixels. */
   width: number;
@@ -62,6 +63,8 @@ export interface Page {
   press(key: string): Promise<void>;
   /** Types into whatever has the focus. */
   type(text: string): Promise<void>;
+  /** Lets requests for these URLs fail (`*` is a wildcard). */
+  block(urls: string[]): Promise<void>;
   /** A PNG of the whole page, or of what is in view. */
   screenshot(path: string, options?: { whole: boolean }): Promise<void>;
 }
@@ -197,6 +200,7 @@ async function createPage(send: Send, listen: (listener: (method: string, params
       await send('Input.dispatchKeyEvent', { type: 'keyUp', ...event, text: undefined });
     },
     type: (text) => send('Input.insertText', { text }),
+    block: (urls) => send('Network.setBlockedURLs', { urls }),
     async screenshot(path, { whole } = { whole: false }) {
       const { data } = await send('Page.captureScreenshot', { captureBeyondViewport: whole });
       await writeFile(path, Buffer.from(data, 'base64'));

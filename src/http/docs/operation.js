@@ -91,6 +91,7 @@ export function createOperation(operation, page) {
   function showForm(shown) {
     workbench?.showForm(shown);
     tryButton.setAttribute('aria-expanded', String(shown));
+    details.classList.toggle('trying', shown);
   }
 
   function toggleTry() {
