@@ -1,0 +1,54 @@
+const TIMEOUT_MS = 60_000;
+
+/** Where the API is: the folder that this page is in. */
+export const base = () => new URL('.', location.href).href.slice(0, -1);
+
+/**
+ * A request, ready to be sent or shown. `values` maps the names of parameters to values; `body` is a text, or
+ * undefined.
+ */
+export function requestOf(operation, { values, body }, token) {
+  const path = operation.path.replace(/\{([^}]+)\}/g, (whole, name) =>
+    values.has(name) ? encodeURIComponent(values.get(name)) : whole,
+  );
+  const query = new URLSearchParams();
+  for (const { name, where } of operation.parameters) {
+    if (where === 'query' && values.has(name)) query.append(name, values.get(name));
+  }
+  const headers = {};
+  if (operation.secured && token) headers.Authorization = `Bearer ${token}`;
+  if (body !== undefined) headers['Content-Type'] = 'application/json';
+  return { method: operation.method, target: path + (query.size > 0 ? `?${query}` : ''), headers, body };
+}
+
+/** Sends it and reads the answer to its end. Throws when there is none. `ms` counts both. */
+export async function send({ method, target, headers, body }) {
+  const start = performance.now();
+  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  const options = { method, headers, body, signal, cache: 'no-store', credentials: 'omit' };
+  const response = await fetch(base() + target, options);
+  const text = await response.text();
+  return {
+    status: response.status,
+    reason: response.statusText,
+    headers: response.headers,
+    text,
+    json: parsed(response.headers.get('Content-Type') ?? '', text),
+    redirectedTo: response.redirected ? new URL(response.url).pathname : undefined,
+    ms: performance.now() - start,
+  };
+}
+
+function parsed(type, text) {
+  try {
+    return /[/+]json\b/.test(type) ? JSON.parse(text) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A failed `send` in a sentence. */
+export const whyNoAnswer = (error) =>
+  error.name === 'TimeoutError'
+    ? `No answer within ${TIMEOUT_MS / 1000} seconds.`
+    : `No answer: the server at ${base()} cannot be reached. Is it still running?`;

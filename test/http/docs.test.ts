@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+import vm from 'node:vm';
+
+import { createDocs } from '../../src/http/docs.ts';
+import { array, boolean, check, integer, nullable, object, oneOf, optional, string } from '../../src/http/schema.ts';
+
+const folder = new URL('../../src/http/docs/', import.meta.url);
+const load = (name: string): Promise<any> => import(new URL(name, folder).href);
+const run = promisify(execFile);
+
+const { html, contentSecurityPolicy } = createDocs();
+const inside = (tag: string) => [...html.matchAll(new RegExp(`<${tag}(?: [^>]*)?>([^]*?)</${tag}>`, 'g'))].map((m) => m[1]!);
+const [style, script] = [inside('style')[0]!, inside('script')[0]!];
+
+test('The policy allows the one style and the one script of the page by their hashes, and nothing else', () => {
+  const directives = contentSecurityPolicy.split('; ').map((directive) => directive.split(' '));
+  const policy = Object.fromEntries(directives.map(([name, ...sources]) => [name, sources.join(' ')]));
+  const hash = (text: string) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
+  assert.deepEqual(policy, {
+    'default-src': "'none'",
+    'script-src': hash(script),
+    'style-src': hash(style),
+    'connect-src': "'self'",
+    'img-src': 'data:',
+    'base-uri': "'none'",
+    'form-action': "'none'",
+    'frame-ancestors': "'none'",
+  });
+  assert.equal(inside('style').length, 1);
+  assert.equal(inside('script').length, 1);
+});
+
+test('The page is smaller than 60 KB', () => {
+  assert.ok(Buffer.byteLength(html) < 60_000, `${Buffer.byteLength(html)} bytes`);
+});
+
+test('The page names no other host and has no inline handler or style attribute', () => {
+  assert.deepEqual(html.match(/\b(?:https?|wss?):\/\/\w+/g), null);
+  assert.deepEqual(style.match(/url\(|@import/g), null);
+  const markup = html.replace(style, '').replace(script, '');
+  assert.deepEqual(markup.match(/<[^>]+\s(?:on\w+|style|src)=/g), null);
+});
+
+test('The script is one program that makes no markup of texts and stores nothing', () => {
+  new vm.Script(script);
+  const forbidden = /innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|Storage|\.cookie/g;
+  assert.deepEqual(script.match(forbidden), null);
+});
+
+test('Texts are readable in both themes: contrast is at least 4.5 to 1, that of the edges of controls 3 to 1', () => {
+  const [light, dark] = readFileSync(new URL('style.css', folder), 'utf8').split('prefers-color-scheme: dark');
+  for (const theme of [light!, dark!.slice(0, dark!.indexOf('* {'))]) {
+    const colour = (name: string) => new RegExp(`--${name}: (#\\w{6});`).exec(theme)![1]!;
+    const washes = ['good', 'info', 'warn', 'bad'].map((name) => [name, `${name}-wash`, 4.5] as const);
+    const texts = ['ink', 'soft', 'accent', 'bad', 'key', 'text', 'atom'].flatMap((name) =>
+      ['ground', 'paper', 'sunk'].map((behind) => [name, behind, 4.5] as const),
+    );
+    const edges = ['ground', 'paper', 'sunk'].map((behind) => ['edge', behind, 3] as const);
+    for (const [front, behind, least] of [...washes, ...texts, ...edges, ['on-accent', 'accent', 4.5] as const]) {
+      const ratio = contrast(colour(front), colour(behind));
+      assert.ok(ratio >= least, `${front} on ${behind}: ${ratio.toFixed(2)}`);
+    }
+  }
+});
+
+/** WCAG 2.2, "contrast ratio". */
+function contrast(one: string, other: string): number {
+  const luminance = (colour: string) => {
+    const [r, g, b] = [1, 3, 5].map((at) => {
+      const c = parseInt(colour.slice(at, at + 2), 16) / 255;
+      return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r! + 0.7152 * g! + 0.0722 * b!;
+  };
+  const [dim, bright] = [luminance(one), luminance(other)].sort((a, b) => a - b);
+  return (bright! + 0.05) / (dim! + 0.05);
+}
+
+test('The page finds in a body exactly what the server finds in it', async () => {
+  const page = await load('check.js');
+  const schema = object({
+    email: string({ format: 'email', pattern: '^[a-z]+@[a-z]+\\.[a-z]+$', maxLength: 12 }),
+    name: optional(nullable(string({ minLength: 1, maxLength: 3 }))),
+    secret: optional(string({ minLength: 2, 'x-maxBytes': 4 })),
+    code: optional(string({ pattern: '^[A-Z]$' })),
+    id: optional(string({ format: 'uuid' })),
+    at: optional(string({ format: 'date-time' })),
+    role: optional(oneOf(['user', 'admin'])),
+    age: optional(integer({ minimum: 1, maximum: 9 })),
+    on: optional(boolean()),
+    tags: optional(array(object({ tag: string() }))),
+  });
+  const email = 'a@a.aa';
+  const values = [
+    {}, null, [], 'text', 1, 1.5, true, { email }, { email: null }, { email: 1 }, { email: '' }, { email: 'nobody' },
+    { email: 'aaaaaaaaa@a.aa' }, { email, name: null }, { email, name: '' }, { email, name: '𝒜𝒜𝒜' }, { email, name: 'abcd' },
+    { email, secret: 'é' }, { email, secret: 'ééé' }, { email, secret: 'a\0' }, { email, secret: 'a\ud800' },
+    { email, code: 'A' }, { email, code: 'a' }, { email, id: 'x' }, { email, id: '0198f3c2-7b6e-7d55-a3c0-0123456789AB' },
+    { email, at: 'now' }, { email, at: '2026-01-31T12:00:00Z' }, { email, role: 'root' }, { email, role: 'user' },
+    { email, age: 0 }, { email, age: 5 }, { email, age: 10 }, { email, age: 1.5 }, { email, age: '5' }, { email, on: 'yes' },
+    { email, tags: [] }, { email, tags: [{}, { tag: 1 }, 'x'] }, { email, 'a/b~c': 1 }, { email, constructor: 1 },
+    JSON.parse('{"email":"a@a.aa","__proto__":1}'),
+  ];
+  const faults = values.map((value) => check(schema, value));
+  assert.ok(faults.filter((found) => found.length > 0).length > 20);
+  values.forEach((value, i) => assert.deepEqual(page.check(schema, value), faults[i], JSON.stringify(value)));
+});
+
+test('Rules are told in words', async () => {
+  const { rulesInWords, typeInWords } = await load('words.js');
+  const table: [object, string, string][] = [
+    [string({ minLength: 1, maxLength: 200 }), 'string', '1 to 200 characters'],
+    [nullable(string({ maxLength: 200 })), 'string or null', 'at most 200 characters'],
+    [string({ minLength: 4, 'x-maxBytes': 1024 }), 'string', 'at least 4 characters, at most 1024 bytes'],
+    [oneOf(['user', 'admin']), 'string', 'one of user, admin'],
+    [integer({ minimum: 1, maximum: 100, default: 20 }), 'whole number', '1 to 100, 20 unless given'],
+    [string({ format: 'email', pattern: '^.$' }), 'string', 'an e-mail address'],
+    [string({ pattern: '^[a-z]$' }), 'string', 'matches ^[a-z]$'],
+    [array(string()), 'list of string', ''],
+    [{}, 'anything', ''],
+  ];
+  for (const [schema, type, rules] of table) {
+    assert.deepEqual([typeInWords(schema), rulesInWords(schema).join(', ')], [type, rules]);
+  }
+});
+
+test('Limits are read off the headers, and a refused one counts from its next token', async () => {
+  const { limitsOf } = await load('answer.js');
+  const policies = '"default";q=100;w=60, "login";q=5;w=60';
+  const headers = (limits: string) => new Headers({ 'RateLimit-Policy': policies, RateLimit: limits });
+  const full = { name: 'default', quota: 100, windowSeconds: 60, left: 99, nextIn: undefined, fullIn: 1 };
+  assert.deepEqual(limitsOf(headers('"default";r=99;t=1'), 200), [full]);
+  assert.deepEqual(limitsOf(headers('"default";r=99;t=1, "login";r=0;t=12'), 429), [
+    full,
+    { name: 'login', quota: 5, windowSeconds: 60, left: 0, nextIn: 12, fullIn: 60 },
+  ]);
+  for (const odd of ['', 'nonsense', '"other";r=1;t=1', '"default"']) assert.deepEqual(limitsOf(headers(odd), 200), []);
+});
+
+test('A document with almost nothing in it, or with circles, can still be shown', async () => {
+  const { readDocument } = await load('document.js');
+  const { sample } = await load('words.js');
+  for (const odd of [{}, { paths: null, tags: 1, components: [] }, { paths: { '/a': { get: null } } }]) {
+    assert.deepEqual(readDocument(odd).operations, []);
+  }
+  const tree: any = { type: 'object', properties: { children: { type: 'array', items: { $ref: '#/components/schemas/Tree' } } } };
+  const { operations } = readDocument({
+    paths: { '/a': { get: { responses: { 200: { content: { 'application/json': { schema: tree } } }, 404: {} } } } },
+    components: { schemas: { Tree: tree, Loop: { $ref: '#/components/schemas/Loop' } } },
+  });
+  assert.equal(operations[0].id, 'get-a');
+  assert.deepEqual(operations[0].refusals, [{ status: '404', code: '', detail: '', example: undefined }]);
+  assert.ok(JSON.stringify(sample(tree)));
+});
+
+test('A request copied as curl, fetch or Python is the request that was shown', async (t) => {
+  const { snippets } = await load('snippets.js');
+  const seen: unknown[] = [];
+  const server = http.createServer(async (request, response) => {
+    let body = '';
+    for await (const part of request.setEncoding('utf8')) body += part;
+    const { authorization, 'content-type': type } = request.headers;
+    seen.push([request.method, request.url, authorization, type?.toLowerCase(), body === '' ? '' : JSON.parse(body)]);
+    response.writeHead(401).end('refused');
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  t.after(() => server.close());
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/a%20b?q=%27`;
+  const value = { name: `O'Neil "Ü" \\ $HOME 𝒜`, none: null, yes: true, no: false, list: [1, 2.5], inner: { 'a b': '\n' } };
+  const headers = { Authorization: 'Bearer t.o.k', 'Content-Type': 'application/json' };
+  const requests = [
+    { method: 'POST', url, headers, body: JSON.stringify(value) },
+    { method: 'GET', url, headers: {}, body: undefined },
+  ];
+  const programs: [string, string, string[]][] = [
+    ['curl', 'sh', ['-c']],
+    ['fetch', process.execPath, ['--input-type=module', '-e']],
+    ['Python', 'python3', ['-c']],
+  ];
+  for (const [language, command, flags] of programs) {
+    for (const request of requests) {
+      const answer = await run(command, [...flags, snippets[language](request)]).catch((error: unknown) => error as Error);
+      if (answer instanceof Error && /ENOENT|not found/.test(answer.message)) {
+        t.diagnostic(`${language} is not installed`);
+        continue;
+      }
+      assert.match((answer as { stdout: string }).stdout, /refused/);
+      const isPost = request.method === 'POST';
+      const expected = ['/a%20b?q=%27', ...(isPost ? ['Bearer t.o.k', 'application/json', value] : [undefined, undefined, ''])];
+      assert.deepEqual(seen.pop(), [request.method, ...expected], language);
+    }
+  }
+});

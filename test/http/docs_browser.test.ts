@@ -1,0 +1,293 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, suite, test } from 'node:test';
+
+import { findChromium, openBrowser } from '../helpers/chromium.ts';
+import type { Browser, Page } from '../helpers/chromium.ts';
+import { startServer } from '../helpers/server.ts';
+import type { TestServer } from '../helpers/server.ts';
+
+const chromium = findChromium();
+const skip = chromium === undefined && 'chromium is not installed (apt-get install chromium)';
+
+/** What a visitor does, in the page. */
+const HANDS = `
+  const $ = (selector) => document.querySelector(selector);
+  const $$ = (selector) => [...document.querySelectorAll(selector)];
+  const fill = (control, value) => {
+    control.value = value;
+    control.dispatchEvent(new Event('input', { bubbles: true }));
+  };
+  const until = async (ready) => {
+    for (const end = Date.now() + 10000; !ready(); await new Promise((next) => setTimeout(next, 10))) {
+      if (Date.now() > end) throw new Error('Never true: ' + ready);
+    }
+    return ready();
+  };
+  const buttonIn = (card, text) => [...card.querySelectorAll('button')].find((one) => one.textContent === text);
+  const tryOut = async (id, values = {}) => {
+    const card = document.getElementById(id);
+    if (!card.querySelector('form')?.checkVisibility()) buttonIn(card, 'Try').click();
+    for (const control of card.querySelectorAll('form [name]')) {
+      if (control.name in values) fill(control, values[control.name]);
+      else if (control.value === '' && control.getAttribute('aria-required') === 'true') fill(control, 'something');
+    }
+    card.querySelector('.result > div').replaceChildren();
+    buttonIn(card, 'Send').click();
+    const line = await until(() => card.querySelector('.result .status, .result .fault, .field.wrong'));
+    return line.textContent;
+  };
+  const logIn = async (email, password, button = 'Log in') => {
+    $('#account-login').open = true;
+    fill($('#account-email'), email);
+    fill($('#account-password'), password);
+    buttonIn($('#account-form'), button).click();
+    await until(() => $('#account-who.in') || $('#account-fault').textContent);
+    return $('#account-who').textContent + '|' + $('#account-fault').textContent;
+  };
+  Object.assign(globalThis, { $, $$, fill, until, buttonIn, tryOut, logIn }) && true;
+`;
+
+suite('The page at /docs in a browser', { skip }, () => {
+  let server: TestServer;
+  let browser: Browser;
+
+  before(async () => {
+    server = await startServer();
+    browser = await openBrowser(chromium!);
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.close();
+  });
+
+  /** Opens the page, lets it be used, and holds it to silence and to its own server. */
+  async function visit(use: (page: Page) => Promise<void>, { url = server.url, hash = '' } = {}): Promise<void> {
+    const page = await browser.newPage();
+    await page.look({ width: 1440, height: 1000 });
+    await page.goto(`${url}/docs${hash}`);
+    await page.until(`document.querySelector('#operations:not([aria-busy])')`);
+    await page.evaluate(HANDS);
+    await use(page);
+    assert.deepEqual(page.errors, []);
+    const hosts = new Set(page.requests.filter((one) => !one.startsWith('data:')).map((one) => new URL(one).origin));
+    assert.deepEqual([...hosts], [url]);
+  }
+
+  test('shows every operation with every refusal, and every schema', async () => {
+    const { paths, components } = (await server.call('GET', '/openapi.json')).json;
+    const operations = Object.values<any>(paths).flatMap((item) => Object.values<any>(item));
+    assert.ok(operations.length > 15);
+    await visit(async (page) => {
+      assert.deepEqual(await page.evaluate(`$$('article').map((card) => card.id).sort()`), ids(operations));
+      await page.evaluate(`$$('.row').forEach((row) => row.click())`);
+      for (const { operationId, summary, responses } of operations) {
+        const card = await page.evaluate<string>(`document.getElementById('${operationId}').textContent`);
+        const codes = Object.values<any>(responses).flatMap((response) => response['x-codes'] ?? []);
+        for (const word of [summary, ...Object.keys(responses), ...codes]) assert.ok(card.includes(word), word);
+      }
+      const schemas = await page.evaluate(`$$('.schema').map((one) => one.id.slice(7)).sort()`);
+      assert.deepEqual(schemas, Object.keys(components.schemas).sort());
+    });
+  });
+
+  const ids = (operations: { operationId: string }[]) => operations.map((one) => one.operationId).sort();
+
+  test('lets every operation be tried, with a login and without', async () => {
+    await visit(async (page) => {
+      for (const login of [false, true]) {
+        if (login) assert.equal(await page.evaluate(`logIn('admin@example.com', 'correct horse')`), 'admin@example.com|');
+        for (const id of await page.evaluate<string[]>(`$$('article').map((card) => card.id)`)) {
+          const sent = { id: '0198f3c2-7b6e-7d55-a3c0-0123456789ab' };
+          const status = await page.evaluate<string>(`tryOut('${id}', ${JSON.stringify(sent)})`);
+          assert.match(status, /^[2-4]\d\d /, id);
+        }
+      }
+    });
+  });
+
+  test('registers, logs in, tells who one is, and logs out', async () => {
+    await visit(async (page) => {
+      assert.equal(await page.evaluate(`tryOut('getMe')`), '401 Unauthorized');
+      const refused = await page.evaluate<string>(`logIn('bob@example.com', 'wrong horse')`);
+      assert.equal(refused, 'Not logged in|The e-mail address or the password is wrong.');
+      assert.equal(await page.evaluate(`logIn('bob@example.com', 'correct horse', 'Register')`), 'bob@example.com|');
+      assert.equal(await page.evaluate(`tryOut('getMe')`), '200 OK');
+      assert.match(await page.evaluate(`$('#getMe .result').textContent`), /"email": "bob@example.com"/);
+      assert.match(await page.evaluate(`$('#getMe .limit').textContent`), /^default\d+ of 100000 left/);
+      assert.match(await page.evaluate(`$('#getMe pre').closest('section') && $('#getMe .workbench pre').textContent`), /<token>/);
+      await page.evaluate(`$('#getMe .tabs input').click()`);
+      const token = await page.evaluate<string>(`$('#account-token').value`);
+      assert.ok((await page.evaluate<string>(`$('#getMe .workbench pre').textContent`)).includes(token));
+      await page.evaluate(`$('#account-logout').click()`);
+      assert.equal(await page.evaluate(`tryOut('getMe')`), '401 Unauthorized');
+      assert.equal((await server.call('GET', '/api/v1/users/me', { token })).status, 401);
+    });
+  });
+
+  test('takes a pasted token', async () => {
+    const { access_token: token } = await server.login('carl@example.com');
+    await visit(async (page) => {
+      const label = await page.evaluate<string>(`$('#account-token').labels[0].textContent`);
+      assert.equal(label, 'Token');
+      await page.evaluate(`fill($('#account-token'), 'Bearer ${token}')`);
+      assert.equal(await page.evaluate(`tryOut('getMe')`), '200 OK');
+    });
+  });
+
+  test('renews a token that is refused, follows one that is renewed by hand, and says when the session is over', async () => {
+    await visit(async (page) => {
+      await page.evaluate(`logIn('admin@example.com', 'correct horse')`);
+      server.clock.advance(16 * 60_000);
+      assert.equal(await page.evaluate(`tryOut('getMe')`), '200 OK');
+      assert.match(await page.evaluate(`$('#getMe .note').textContent`), /renewed/);
+      assert.equal(await page.evaluate(`tryOut('refresh')`), '200 OK');
+      server.clock.advance(60_000);
+      assert.equal(await page.evaluate(`tryOut('refresh')`), '200 OK');
+      assert.equal(await page.evaluate(`tryOut('logoutAll')`), '204 No Content');
+      assert.equal(await page.evaluate(`tryOut('getMe')`), '401 Unauthorized');
+      assert.equal(await page.evaluate(`$('#account-who').textContent`), 'The session has ended');
+    });
+  });
+
+  test('checks fields before it sends them, and shows what the server says of a raw body', async () => {
+    await visit(async (page) => {
+      const count = () => page.requests.filter((url) => url.endsWith('/register')).length;
+      const typed = JSON.stringify({ email: 'nobody', password: 'abc', full_name: 'x'.repeat(201) });
+      await page.evaluate(`tryOut('register', ${typed})`);
+      assert.deepEqual(await page.evaluate(`$$('#register .wrong .hint').map((hint) => hint.textContent)`), [
+        'must be an e-mail address such as ada@example.com',
+        'needs 4 characters or more',
+        'must have at most 200 characters',
+      ]);
+      assert.equal(await page.evaluate(`document.activeElement.name`), 'email');
+      assert.equal(count(), 0);
+      await page.evaluate(`$('#register [role=switch]').click()`);
+      const raw = await page.evaluate<string>(`$('#register form textarea').value`);
+      assert.deepEqual(JSON.parse(raw), JSON.parse(typed));
+      await page.evaluate(`fill($('#register form textarea'), '{"email":1,"colour":2}')`);
+      const advice = await page.evaluate<string>(`$('#register [role=status]').textContent`);
+      await page.evaluate(`$('#register form').requestSubmit()`);
+      await page.until(`$('#register .result .status')`);
+      assert.equal(count(), 1);
+      const { errors } = JSON.parse(await page.evaluate(`$('#register .result pre').textContent`));
+      assert.deepEqual(
+        advice,
+        `The server will refuse it: ${errors.map((one: any) => `${one.pointer.slice(1)} ${one.detail}`).join('; ')}.`,
+      );
+    });
+  });
+
+  test('works by the keyboard alone', async () => {
+    await visit(async (page) => {
+      await page.press('Tab');
+      assert.equal(await page.evaluate(`document.activeElement.textContent`), 'Skip to the operations');
+      await page.press('Enter');
+      await page.press('/');
+      assert.equal(await page.evaluate(`document.activeElement.id`), 'search');
+      await page.type('ping');
+      assert.deepEqual(await page.evaluate(`$$('article').filter((card) => !card.hidden).map((card) => card.id)`), ['ping']);
+      await page.press('Enter');
+      assert.equal(await page.evaluate(`document.activeElement.id + location.hash`), 'ping#ping');
+      await page.press('Tab');
+      await page.press('Tab');
+      assert.equal(await page.evaluate(`document.activeElement.textContent`), 'Try');
+      await page.press('Enter');
+      assert.equal(await page.evaluate(`document.activeElement.textContent`), 'Send');
+      await page.press('Enter');
+      await page.until(`$('#ping .result .status')?.textContent === '200 OK'`);
+      assert.match(await page.evaluate(`$('#docs-status').textContent`), /^200 OK, /);
+      await page.press('/');
+      await page.type('zzz');
+      assert.equal(await page.evaluate(`$('#found').textContent`), 'Nothing here matches “zzz”.');
+      await page.press('Escape');
+      assert.ok(await page.evaluate(`$$('article').every((card) => !card.hidden)`));
+    });
+  });
+
+  test('gives everything that can be operated a name, and every field a label', async () => {
+    await visit(async (page) => {
+      await page.evaluate(`$$('.try').forEach((button) => button.click())`);
+      const nameless = await page.evaluate(`$$('button, a, summary').filter((one) => !one.textContent.trim()).length
+        + $$('input, select, textarea').filter((one) => !one.labels[0]?.textContent.trim()).length`);
+      assert.equal(nameless, 0);
+      const twice = await page.evaluate(`$$('[id]').map((one) => one.id).filter((id, i, all) => all.indexOf(id) !== i)`);
+      assert.deepEqual(twice, []);
+    });
+  });
+
+  test('opens what a deep link names', async () => {
+    await visit(async (page) => assert.ok(await page.evaluate(`$('#getMe .about').checkVisibility()`)), { hash: '#getMe' });
+    await visit(async (page) => assert.ok(await page.evaluate(`$('#schema-User').open`)), { hash: '#schema-User' });
+    await visit(async () => {}, { hash: '#%E0%A4%A' });
+  });
+
+  test('says so when the description does not load, and loads it again', async () => {
+    const page = await browser.newPage();
+    await page.block(['*openapi.json']);
+    await page.goto(`${server.url}/docs`);
+    await page.until(`document.querySelector('[role=alert] button')`);
+    assert.match(await page.evaluate(`document.querySelector('main').textContent`), /did not load.*cannot be reached/);
+    await page.block([]);
+    await page.evaluate(`document.querySelector('[role=alert] button').click()`);
+    await page.until(`document.querySelector('#ping')`);
+  });
+
+  test('says so when the server has gone', async (t) => {
+    const shortLived = await startServer();
+    let closing: Promise<void> | undefined;
+    t.after(() => closing ?? shortLived.close());
+    await visit(
+      async (page) => {
+        await (closing = shortLived.close());
+        assert.match(await page.evaluate(`tryOut('ping')`), /cannot be reached/);
+        assert.match(await page.evaluate(`logIn('bob@example.com', 'correct horse')`), /^Not logged in\|No answer/);
+      },
+      { url: shortLived.url },
+    );
+  });
+
+  test('hardly moves while it loads: the cumulative layout shift counts as good', async () => {
+    for (const width of [390, 1440]) {
+      const page = await browser.newPage();
+      await page.look({ width, height: 900 });
+      await page.goto(`${server.url}/docs`);
+      await page.until(`document.querySelector('#ping')`);
+      const shift = await page.evaluate<number>(`new Promise((done) => {
+        let sum = 0;
+        const add = (list) => list.getEntries().forEach((entry) => (sum += entry.value));
+        new PerformanceObserver(add).observe({ type: 'layout-shift', buffered: true });
+        setTimeout(() => done(sum), 200);
+      })`);
+      assert.ok(shift < 0.1, `${shift} at ${width}`);
+    }
+  });
+
+  test('fits 390 pixels and any wider screen, in light and dark, and on paper', async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'docs-'));
+    t.diagnostic(`screenshots in ${folder}`);
+    for (const scheme of ['light', 'dark'] as const) {
+      for (const [name, width, height] of [['phone', 390, 844], ['tablet', 820, 1100], ['desktop', 1440, 1000]] as const) {
+        await visit(async (page) => {
+          await page.look({ width, height, scheme });
+          const shot = (step: string) => page.screenshot(join(folder, `${name}-${scheme}-${step}.png`));
+          await shot('1-start');
+          await page.evaluate(`logIn('admin@example.com', 'correct horse').then(() => tryOut('listUsers'))`);
+          await page.evaluate(`$('#listUsers').scrollIntoView()`);
+          await shot('2-answer');
+          await page.evaluate(`$$('.try').forEach((button) => button.click())`);
+          await page.evaluate(`$$('details').forEach((one) => (one.open = true))`);
+          assert.ok(await page.evaluate(`document.documentElement.scrollWidth <= innerWidth`), `${name} ${scheme}`);
+          await page.evaluate(`$('#register').scrollIntoView()`);
+          await shot('3-open');
+        });
+      }
+    }
+    await visit(async (page) => {
+      await page.look({ width: 390, height: 844, print: true });
+      assert.ok(await page.evaluate(`!$('.try').checkVisibility() && $('#ping .summary').checkVisibility()`));
+    });
+  });
+});
