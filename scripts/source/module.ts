@@ -9,6 +9,8 @@ export interface Import {
   specifier: string | undefined;
   /** `value` runs the module, `type` vanishes before it could, `thread` starts it as the entry of a thread. */
   kind: 'value' | 'type' | 'thread';
+  /** What is taken out of it, by the name it has there; `*` is all of it. Types that vanish are not among them. */
+  names: string[];
   line: number;
 }
 
@@ -38,28 +40,39 @@ function importsOf(tokens: readonly Token[]): Import[] {
     if (token.text === 'URL' && isSign(next, '(') && text(tokens[i + 4]) === 'import') {
       const entry = tokens[i + 2];
       if (entry?.kind === 'string' && entry.text.endsWith('.ts')) {
-        found.push({ specifier: entry.text, kind: 'thread', line: token.line });
+        found.push({ specifier: entry.text, kind: 'thread', names: [], line: token.line });
       }
       return;
     }
     if (token.text === 'import' && isSign(next, '(')) {
       const argument = tokens[i + 2];
       const isLiteral = argument?.kind === 'string' && (isSign(tokens[i + 3], ')') || isSign(tokens[i + 3], ','));
-      found.push({ specifier: isLiteral ? argument.text : undefined, kind: 'value', line: token.line });
+      found.push({ specifier: isLiteral ? argument.text : undefined, kind: 'value', names: ['*'], line: token.line });
       return;
     }
     if (token.depth !== 0 || (token.text !== 'import' && token.text !== 'export') || isSign(next, '.')) return;
     if (token.text === 'import' && next?.kind === 'string') {
-      found.push({ specifier: next.text, kind: 'value', line: token.line });
+      found.push({ specifier: next.text, kind: 'value', names: ['*'], line: token.line });
       return;
     }
     const from = clauseEnd(tokens, i + 1);
     const specifier = tokens[from + 1];
     if (text(tokens[from]) !== 'from' || specifier?.kind !== 'string') return;
     const isType = text(next) === 'type' && text(tokens[i + 2]) !== 'from' && !isSign(tokens[i + 2], ',');
-    found.push({ specifier: specifier.text, kind: isType ? 'type' : 'value', line: token.line });
+    const names = isType ? [] : namesOf(tokens.slice(i + 1, from));
+    found.push({ specifier: specifier.text, kind: isType ? 'type' : 'value', names, line: token.line });
   });
   return found;
+}
+
+/** `a, { b, c as d, type E }` takes `default`, `b` and `c`. */
+function namesOf(clause: readonly Token[]): string[] {
+  return clause.flatMap((token, i) => {
+    if (isSign(token, '*')) return ['*'];
+    if (token.kind === 'sign' || text(clause[i - 1]) === 'as' || text(clause[i - 1]) === 'type') return [];
+    if (text(token) === 'as' || text(token) === 'type') return [];
+    return [token.depth === 0 ? 'default' : token.text];
+  });
 }
 
 /** The index of the first token after the names of an import or export: `from`, if it has one. */

@@ -33,11 +33,13 @@ const house: Files = {
   'api/router.ts': "import type { Log } from '../telemetry/log.ts';\nimport { User } from '../schemas/user.ts';\n" +
     "import { job } from '../jobs/mail.ts';\nimport { serve } from '../http/server.ts';\n" +
     'export const routes = (log: Log) => [log, User, job, serve];\n',
-  'schemas/user.ts': "import type { Database } from '../db/database.ts';\nimport { string } from '../http/schema.ts';\n" +
+  'schemas/user.ts': "import type { Database } from '../db/database.ts';\n" +
+    "import { string } from '../http/schema.ts';\n" +
     'export const User = (db: Database) => string(db);\n',
   'http/schema.ts': 'export const string = (of: unknown): unknown => of;\n',
   'http/server.ts': "import { Failure } from '../core/errors.ts';\nexport const serve = () => new Failure();\n",
-  'telemetry/log.ts': "import type { Maybe } from '../core/maybe.ts';\nexport interface Log { write: Maybe<string> }\n" +
+  'telemetry/log.ts': "import type { Maybe } from '../core/maybe.ts';\n" +
+    'export interface Log { write: Maybe<string> }\n' +
     'export const log = (): Log => ({ write: "" });\n',
   'jobs/mail.ts': "import { send } from '../wire/smtp.ts';\nexport const job = () => send;\n",
   'db/database.ts': "import { send } from '../wire/smtp.ts';\nexport interface Database { send: typeof send }\n",

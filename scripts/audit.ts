@@ -1,0 +1,142 @@
+// What a supply-chain auditor wants to see, on one page; exit code 1 when a check fails.
+//
+//   node scripts/audit.ts [--json | --sbom]     --sbom prints a CycloneDX 1.6 document
+
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+import { connectionFaults, connections, waysOut } from './audit/connections.ts';
+import type { Connection } from './audit/connections.ts';
+import {
+  foreignImports, nodeModules, readManifest, readPackages, readRooms, readSources, runtimeFields, settingNames,
+  unreadable,
+} from './audit/facts.ts';
+import type { Package, Room } from './audit/facts.ts';
+import { toSbom } from './audit/sbom.ts';
+import { checkLayers } from './check_layers.ts';
+
+/** Lines of TypeScript in src/ without wire/, at most. */
+const lineBudget = 5_000;
+
+/** Something that must be so, and what was found: the proof, or what is wrong. */
+export interface Check {
+  name: string;
+  ok: boolean;
+  found: string;
+}
+
+export interface Audit {
+  name: string;
+  version: string;
+  ok: boolean;
+  checks: Check[];
+  packages: Package[];
+  modules: Record<string, string[]>;
+  connections: (Connection & { uses: string[] })[];
+  rooms: Room[];
+  /** What the browser gets: it never runs in the server. */
+  pageFiles: Room[];
+  lines: { core: number; wire: number; total: number; budget: number };
+}
+
+/** Reads the project at `root`; runs nothing of it. */
+export function audit(root: string, { budget = lineBudget }: { budget?: number } = {}): Audit {
+  const src = join(root, 'src');
+  const manifest = readManifest(root);
+  const packages = readPackages(root);
+  const sources = readSources(src);
+  const rooms = readRooms(src, '.ts');
+  const total = rooms.reduce((sum, { lines }) => sum + lines, 0);
+  const wire = rooms.find(({ room }) => room === 'wire')?.lines ?? 0;
+  const layers = checkLayers(src);
+  const open = connections.flatMap((entry) => {
+    const source = sources.find(({ file }) => file === entry.file);
+    return source === undefined ? [] : [{ ...entry, uses: waysOut(source) }];
+  });
+  const isEval = (rule: string): boolean => rule.startsWith('no code is made from text');
+
+  const check = (name: string, faults: string[], proof: string): Check =>
+    ({ name, ok: faults.length === 0, found: faults.length === 0 ? proof : faults.join('; ') });
+  const breaches = (wanted: (rule: string) => boolean): string[] =>
+    layers.breaches.filter(({ rule }) => wanted(rule)).map(({ file, line, rule }) => `${file}:${line} ${rule}`);
+  const checks = [
+    check('package.json asks for nothing at run time', runtimeFields(manifest),
+      'no dependencies of any kind, no install hooks'),
+    check('every package of the lockfile is for development',
+      packages.filter(({ dev }) => !dev).map(({ name }) => name), `${packages.length} packages, all marked dev`),
+    check('every package is pinned by hash', packages.filter((one) => !one.hasIntegrity).map(({ name }) => name),
+      'version and integrity of each'),
+    check('every import is node: or relative', foreignImports(sources),
+      `${layers.imports} imports in ${sources.length} files`),
+    check('nothing but TypeScript is loaded', unreadable(src), 'the only other code is that of the page, in http/docs'),
+    check('no code is made from text', breaches(isEval), 'no eval, no new Function, no node:vm'),
+    check('who imports whom', breaches((rule) => !isEval(rule)), 'no breach of the layer rules'),
+    check('every way out is known and has its setting', connectionFaults(sources, settingNames(sources)),
+      `${open.length} files can reach out`),
+    check(`at most ${budget} lines without wire/`, total - wire > budget ? [`${total - wire} lines`] : [],
+      `${total - wire} lines`),
+  ];
+  return {
+    name: manifest.name,
+    version: manifest.version,
+    ok: checks.every(({ ok }) => ok),
+    checks,
+    packages,
+    modules: nodeModules(sources),
+    connections: open,
+    rooms,
+    pageFiles: readRooms(src, '.{js,css,html}'),
+    lines: { core: total - wire, wire, total, budget },
+  };
+}
+
+function columns(rows: string[][]): string[] {
+  const widths = rows.reduce<number[]>((all, row) => row.map((cell, i) => Math.max(all[i] ?? 0, cell.length)), []);
+  return rows.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ').trimEnd()}`);
+}
+
+/** The same for people. */
+export function toPage({ name, version, ok, checks, packages, modules, connections, ...rest }: Audit): string {
+  const { rooms, pageFiles, lines } = rest;
+  const needed = packages.filter(({ optional }) => !optional);
+  const withScripts = packages.filter(({ hasInstallScript }) => hasInstallScript);
+  return [
+    `${name} ${version}`,
+    '',
+    'Checks',
+    ...checks.map((one) => `  ${one.ok ? 'ok   ' : 'FAIL '} ${one.name}: ${one.found}`),
+    '',
+    `Packages for development (${packages.length}, of them ${packages.length - needed.length} for some platforms only)`,
+    ...columns(needed.map((one) => [one.name, one.version, one.hasInstallScript ? 'has an install script' : ''])),
+    withScripts.length === 0 ? '  none has an install script'
+      : `  install scripts: ${withScripts.map((one) => `${one.name}@${one.version}`).join(', ')}`,
+    '',
+    'Modules of Node, and the files that use them',
+    ...Object.entries(modules).map(([module, files]) => `  ${module}: ${files.join(', ')}`),
+    '',
+    'Ways out, and the setting that opens each',
+    ...columns(connections.map(({ file, to, setting, uses }) => [setting, file, `${to} (${uses.join(', ')})`])),
+    '',
+    'Lines of TypeScript in src/',
+    ...columns([
+      ['', 'files', 'lines', 'neither blank nor comment'],
+      ...rooms.map((one) => [one.room, `${one.files}`, `${one.lines}`, `${one.codeLines}`]),
+    ]),
+    `  ${lines.core} without wire/, at most ${lines.budget}; ${lines.total} in all`,
+    ...pageFiles.map((one) => `  for the browser: ${one.files} files, ${one.lines} lines in ${one.room}/`),
+    '',
+    ok ? 'Everything holds.' : `${checks.filter((one) => !one.ok).length} of ${checks.length} checks fail.`,
+  ].join('\n');
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({ options: { json: { type: 'boolean' }, sbom: { type: 'boolean' } } });
+  const root = join(import.meta.dirname, '..');
+  if (values.sbom) {
+    console.log(JSON.stringify(toSbom(readManifest(root)), null, 2));
+  } else {
+    const result = audit(root);
+    console.log(values.json ? JSON.stringify(result, null, 2) : toPage(result));
+    if (!result.ok) process.exitCode = 1;
+  }
+}
