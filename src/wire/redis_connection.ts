@@ -109,8 +109,12 @@ export class RedisConnection {
     const call = this.#oldest;
     if (call === undefined || call === this.#firstUnwritten) throw new Error('a reply that nobody waits for');
     this.#oldest = call.next;
-    if (call.next === undefined) this.#newest = undefined;
     this.#calls--;
+    if (call.next === undefined) {
+      this.#newest = undefined;
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+    }
     if (!(reply instanceof RedisError)) return call.resolve(reply);
     call.reject(reply);
     // The name may lead to another server since a failover; only a new connection finds out.
@@ -126,6 +130,7 @@ export class RedisConnection {
   }
 
   #judge(): void {
+    clearTimeout(this.#timer);
     this.#timer = undefined;
     const call = this.#oldest;
     if (call === undefined || call === this.#firstUnwritten) return;
