@@ -148,7 +148,7 @@ test('A Redis that is not there when the client opens is used when it comes', ow
   await until(() => redis.up);
 });
 
-test('A Redis that hangs costs its callers the deadline, those after them nothing, and nobody once it is back', own, async (t) => {
+test('A Redis that hangs costs its callers the deadline, and those after them nothing', own, async (t) => {
   const server = await redisServer(t);
   const redis = await client(t, server.url, { deadlineMs: 500 });
   server.signal('SIGSTOP');

@@ -145,6 +145,7 @@ test('A command is an array of bulk strings whose lengths are bytes', () => {
 });
 
 test('The code of an error is its first word', () => {
-  const codes = ['NOSCRIPT No matching', 'READONLY You', 'ERR', '', 'lower case'].map((text) => new RedisError(text).code);
+  const texts = ['NOSCRIPT No matching', 'READONLY You', 'ERR', '', 'lower case'];
+  const codes = texts.map((text) => new RedisError(text).code);
   assert.deepEqual(codes, ['NOSCRIPT', 'READONLY', 'ERR', 'ERR', 'ERR']);
 });
