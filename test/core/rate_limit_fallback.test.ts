@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { TestContext } from 'node:test';
 import { InMemoryStore, policy } from '../../src/core/rate_limit.ts';
+import type { BucketStore } from '../../src/core/rate_limit.ts';
 import { FallbackStore } from '../../src/core/rate_limit_fallback.ts';
 import { RedisStore } from '../../src/core/rate_limit_redis.ts';
 import type { Redis, RedisOptions } from '../../src/wire/redis.ts';
@@ -148,10 +149,36 @@ test('A Redis that comes after the start is used, and one that dies while nobody
   assert.deepEqual(changes.map(([up]) => up), [false, true, false]);
 });
 
-test('A closed store looks no more', async (t) => {
-  const server = await rawServer(t, (socket) => answer(socket, '+OK\r\n'));
-  const { store, changes } = await open(t, server.url);
+test('The shared store is looked at every 5 s when well, every 1 s when away, never once closed', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let [looks, well] = [0, true];
+  const shared: BucketStore = {
+    async take() {
+      looks++;
+      if (!well) throw new Error('away');
+      return { refused: -1, untilFull: [0] };
+    },
+    giveBack() {},
+    async close() {},
+  };
+  const local = new InMemoryStore({ maxKeys: 100, now });
+  const store = new FallbackStore({ shared, local, random: () => 0.999, onChange: () => {} });
+  const after = async (ms: number): Promise<[looks: number, up: boolean]> => {
+    looks = 0;
+    t.mock.timers.tick(ms);
+    await new Promise((resolve) => setImmediate(resolve));
+    return [looks, store.up];
+  };
+  await store.start();
+  assert.deepEqual([await after(5000), await after(5000)], [[1, true], [1, true]]);
+  well = false;
+  await store.take([take]);
+  assert.equal(store.up, false);
+  assert.deepEqual([await after(1000), await after(1000), await after(1000)], [[1, false], [1, false], [1, false]]);
+  well = true;
+  assert.deepEqual([await after(1000), await after(5000)], [[1, true], [1, true]]);
+  const look = store.start();
   await store.close();
-  await new Promise((resolve) => setTimeout(resolve, 700));
-  assert.deepEqual([changes.length, server.connections], [1, 1]);
+  await look;
+  assert.deepEqual([await after(5000), await after(5000)], [[0, true], [0, true]]);
 });
