@@ -82,6 +82,7 @@ export function createWriter(file: string, lockTimeoutMs: number): SqliteWriter 
     async close() {
       while (queue.length > 0 || committing.length > 0) await new Promise((resolve) => setImmediate(resolve));
       if (thread === undefined) return;
+      thread.ref();
       const exit = once(thread, 'exit');
       thread.postMessage('close' satisfies WriterMessage);
       await exit;
