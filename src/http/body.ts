@@ -6,6 +6,9 @@ import { Failure } from '../core/errors.ts';
 /** The bytes of a body, at most `limit` of them: one more ends the reading. */
 export function readBody(req: IncomingMessage, limit: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
+    // Neither a request without a body nor one whose client has gone emits anything any more.
+    if (req.readableEnded) return resolve(Buffer.alloc(0));
+    if (req.destroyed) return reject(new Failure('malformed_request', 'The body did not arrive whole.'));
     const chunks: Buffer[] = [];
     let length = 0;
     const stop = (failure: Failure): void => {

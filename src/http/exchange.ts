@@ -16,7 +16,8 @@ export interface ExchangeContext {
   nextRequestId(): string;
   /** Wall time, ms. */
   wallTime(): number;
-  isDraining(): boolean;
+  /** Whether the connection ends with the answer to this exchange, for a reason that is not its own. */
+  closesAfter(exchange: Exchange): boolean;
   /** Largest request body, bytes. */
   bodyLimit: number;
   /** Called once an answer has been handed to the socket. */
@@ -66,12 +67,11 @@ export class Exchange {
   failure: Failure | undefined;
   /** What the limiter took for this request. */
   charges: Charge[] = [];
-  /** Rejects the reading of the body: the parser found a fault in it, or it took too long. */
-  abortBody: ((failure: Failure) => void) | undefined;
-
   readonly #res: ServerResponse;
   readonly #context: ExchangeContext;
   #awaitsContinue: boolean;
+  #aborted = false;
+  #abortBody: ((failure: Failure) => void) | undefined;
 
   constructor(req: IncomingMessage, res: ServerResponse, context: ExchangeContext, awaitsContinue: boolean) {
     this.req = req;
@@ -155,8 +155,15 @@ export class Exchange {
     }
     if (this.#awaitsContinue) this.#res.writeContinue();
     this.#awaitsContinue = false;
-    const aborted = new Promise<never>((_, reject) => (this.abortBody = reject));
+    const aborted = new Promise<never>((_, reject) => (this.#abortBody = reject));
     return Promise.race([readBody(this.req, bodyLimit), aborted]);
+  }
+
+  /** The rest of the request will not come: the parser found a fault in it, or it took too long. */
+  abort(failure: Failure): void {
+    this.#aborted = true;
+    if (this.#abortBody === undefined) this.refuse(failure);
+    else this.#abortBody(failure);
   }
 
   /** Answers. `headers` are added to those of the exchange; a body goes with its media type. */
@@ -202,10 +209,10 @@ export class Exchange {
     // A body that nobody asked for is read past when it is small and declared; otherwise it ends the connection.
     const { contentLength, transferEncoding } = this;
     const hasBody = contentLength !== undefined || transferEncoding !== undefined;
-    const isSmall = Number(contentLength) <= this.#context.bodyLimit && !this.#awaitsContinue;
+    const isSmall = Number(contentLength) <= this.#context.bodyLimit && !this.#awaitsContinue && !this.#aborted;
     const unread = hasBody && !isSmall && !req.complete;
     if (unread) closeGently(req.socket);
-    if (unread || this.#context.isDraining()) this.#res.shouldKeepAlive = false;
+    if (unread || this.#context.closesAfter(this)) this.#res.shouldKeepAlive = false;
     return headers === undefined ? this.headers : [...this.headers, ...headers];
   }
 }

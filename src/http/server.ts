@@ -10,7 +10,7 @@ import type { ExchangeContext } from './exchange.ts';
 import { closeGently } from './linger.ts';
 import { PROBLEM_TYPE, toProblem } from './problem.ts';
 
-export interface HttpOptions extends Omit<ExchangeContext, 'isDraining'> {
+export interface HttpOptions extends Omit<ExchangeContext, 'closesAfter'> {
   /** Answers the exchange, always, and never throws. */
   handle(exchange: Exchange): void;
   /** A connection was ended with an answer that no exchange belongs to. */
@@ -36,11 +36,19 @@ const STALLED_MS = 60_000;
 const MAX_HEADER_BYTES = 16_384;
 const MAX_CONNECTIONS = 20_000;
 
+/** What routes answer to. */
+const METHODS = 'GET, HEAD, POST, PATCH, DELETE, OPTIONS';
+
 export function createHttpServer({ handle, onRejected, ...surroundings }: HttpOptions): HttpServer {
   let draining = false;
-  const context: ExchangeContext = { ...surroundings, isDraining: () => draining };
-  /** The newest exchange of each connection: where a fault of the parser belongs while it is not answered. */
-  const current = new WeakMap<Duplex, Exchange>();
+  /** The newest exchange of each connection. */
+  const newest = new WeakMap<Duplex, { exchange: Exchange; res: ServerResponse }>();
+  /** Connections whose parser has found a fault: it says so again for whatever else arrives. */
+  const faulty = new WeakSet<Duplex>();
+  const context: ExchangeContext = {
+    ...surroundings,
+    closesAfter: ({ req }) => draining && newest.get(req.socket)?.exchange.req === req,
+  };
 
   const server = createServer({
     requireHostHeader: false,
@@ -53,23 +61,26 @@ export function createHttpServer({ handle, onRejected, ...surroundings }: HttpOp
   server.maxHeadersCount = 0; // Bounded by their size; a count would drop the surplus silently.
   server.maxConnections = MAX_CONNECTIONS;
   server.timeout = STALLED_MS;
+  Object.assign(server, { httpAllowHalfOpen: true }); // Who has stopped sending (`nc -N`) still gets the answer.
 
   const receive = (awaitsContinue: boolean) => (req: IncomingMessage, res: ServerResponse) => {
+    // Nothing is served behind an answer with `Connection: close` (RFC 9112 §9.6).
+    if (newest.get(req.socket)?.res.shouldKeepAlive === false) return;
     const exchange = new Exchange(req, res, context, awaitsContinue);
-    current.set(req.socket, exchange);
+    newest.set(req.socket, { exchange, res });
     handle(exchange);
   };
   server.on('request', receive(false));
   server.on('checkContinue', receive(true));
   server.on('checkExpectation', receive(false));
 
-  function reject(socket: Duplex, failure: Failure): void {
-    const exchange = current.get(socket);
-    if (exchange?.status === 0) {
-      if (exchange.abortBody !== undefined) return exchange.abortBody(failure);
-      return exchange.refuse(failure);
-    }
-    if (!socket.writable) return void socket.destroy();
+  /** Answers a fault of the connection itself; the requests before it get their answers first. */
+  function reject(socket: Socket, failure: Failure): void {
+    const last = newest.get(socket);
+    if (last?.exchange.status === 0 && !last.exchange.req.complete) return last.exchange.abort(failure);
+    if (last?.res.closed === false) return void last.res.once('close', () => reject(socket, failure));
+    if (!socket.writable) return;
+    if (last?.exchange.req.complete === false) return socket.destroySoon(); // Its request has had its answer.
     const requestId = context.nextRequestId();
     const { status, headers, body } = toProblem(failure, requestId);
     const fields = [
@@ -79,19 +90,22 @@ export function createHttpServer({ handle, onRejected, ...surroundings }: HttpOp
     ];
     let head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n`;
     for (let i = 0; i < fields.length; i += 2) head += `${fields[i]}: ${fields[i + 1]}\r\n`;
-    closeGently(socket as Socket);
+    closeGently(socket);
     socket.write(`${head}\r\n${body}`);
-    (socket as Socket).destroySoon();
-    onRejected(failure, (socket as Socket).remoteAddress, requestId);
+    socket.destroySoon();
+    onRejected(failure, socket.remoteAddress, requestId);
   }
 
   server.on('clientError', (error: NodeJS.ErrnoException & { rawPacket?: Buffer }, socket) => {
     const failure = fromParser(error);
-    if (failure === undefined) socket.destroy();
-    else reject(socket, failure);
+    if (failure === undefined) return void socket.destroy();
+    if (faulty.has(socket)) return;
+    faulty.add(socket);
+    reject(socket as Socket, failure);
   });
   server.on('connect', (_req: IncomingMessage, socket: Duplex) => {
-    reject(socket, new Failure('method_not_allowed', 'This server is no proxy.', { allow: 'GET, HEAD, OPTIONS, POST' }));
+    socket.on('error', () => socket.destroy()); // Node has taken its own listeners off.
+    reject(socket as Socket, new Failure('method_not_allowed', 'This server is no proxy.', { allow: METHODS }));
   });
 
   return {
