@@ -68,21 +68,14 @@ export function connect(
     return { rows, changes: rows.length };
   }
 
-  /** The statements of one write, inside a transaction; a single statement is atomic by itself. */
+  /** The statements of one write, inside a transaction that it shares with others: all of them or none. */
   function write(statements: readonly Statement[]): WriteResult {
-    const several = statements.length > 1;
-    if (several) run(SAVEPOINT);
-    const undo = (): void => {
-      if (!several) return;
-      run(ROLLBACK_TO);
-      run(RELEASE);
-    };
     const outcomes: Outcome[] = [];
+    run(SAVEPOINT);
     try {
       for (const statement of statements) {
         const outcome = run(statement);
         if (statement.changes !== undefined && outcome.changes !== statement.changes) {
-          if (!several && outcome.changes > 0) throw new Error(`A write changed ${outcome.changes} rows: ${statement.sql}`);
           undo();
           return { undone: true };
         }
@@ -93,8 +86,13 @@ export function connect(
       undo();
       return { error: toFault(error) };
     }
-    if (several) run(RELEASE);
+    run(RELEASE);
     return { outcomes };
+  }
+
+  function undo(): void {
+    run(ROLLBACK_TO);
+    run(RELEASE);
   }
 
   database.enableDefensive(true);
