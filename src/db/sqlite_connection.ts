@@ -25,6 +25,8 @@ export interface SqliteConnection {
   one(sql: string, params: readonly Value[]): Row | undefined;
   all(sql: string, params: readonly Value[]): Row[];
   exec(sql: string): void;
+  /** Ends a transaction unless SQLite has done so itself, as on a full disk. */
+  rollback(): void;
   /** The writes in one transaction, each all or nothing; one flush to the disk (`synchronous=FULL`) for all. */
   commit(writes: readonly (readonly Statement[])[]): WriteResult[];
   close(): void;
@@ -95,6 +97,10 @@ export function connect(
     run(RELEASE);
   }
 
+  function rollback(): void {
+    if (database.isTransaction) run(ROLLBACK);
+  }
+
   database.enableDefensive(true);
   database.exec('PRAGMA trusted_schema = OFF');
   if (!readOnly) {
@@ -115,6 +121,7 @@ export function connect(
     one: (sql, params) => prepare(sql).statement.get(...params) as unknown as Row | undefined,
     all: (sql, params) => prepare(sql).statement.all(...params) as unknown as Row[],
     exec: (sql) => database.exec(sql),
+    rollback,
 
     commit(writes) {
       try {
@@ -123,7 +130,7 @@ export function connect(
         run(COMMIT);
         return results;
       } catch (error) {
-        if (database.isTransaction) run(ROLLBACK);
+        rollback();
         return writes.map(() => ({ error: toFault(error) }));
       }
     },
