@@ -17,9 +17,10 @@ const CALLER = `
 const INSERT = `
   INSERT INTO sessions (${listed(SESSION_COLUMNS)})
   SELECT $1, id, $3, $3, $4, $5, $6, $7, NULL, $3 FROM users WHERE id = $2 AND is_active = 1 AND password_hash = $8`;
+/** Never the new session `$4` itself, wherever the clock puts its id. */
 const END_SURPLUS = `
-  DELETE FROM sessions WHERE user_id = $1 AND (expires_at <= $2 OR id NOT IN (
-    SELECT id FROM sessions WHERE user_id = $1 AND expires_at > $2 ORDER BY id DESC LIMIT $3))`;
+  DELETE FROM sessions WHERE user_id = $1 AND id <> $4 AND (expires_at <= $2 OR id NOT IN (
+    SELECT id FROM sessions WHERE user_id = $1 AND id <> $4 AND expires_at > $2 ORDER BY id DESC LIMIT $3))`;
 const ROTATE = `
   UPDATE sessions SET refresh_jti = $3, previous_jti = $2, rotated_at = $4, last_used_at = $4
   WHERE id = $1 AND refresh_jti = $2`;
@@ -70,7 +71,7 @@ export async function start(
   const { id, userId, createdAt, expiresAt, ip, userAgent, refreshJti } = session;
   const statements: Statement[] = [
     { sql: INSERT, params: [id, userId, createdAt, expiresAt, ip, userAgent ?? null, refreshJti, passwordHash], changes: 1 },
-    { sql: END_SURPLUS, params: [userId, createdAt, MAX_SESSIONS] },
+    { sql: END_SURPLUS, params: [userId, createdAt, MAX_SESSIONS - 1, id] },
   ];
   if (rehash !== undefined) statements.push(rehash);
   return (await db.write(statements)) !== undefined;

@@ -111,7 +111,7 @@ function migrate(connection: SqliteConnection, migrations: readonly Migration[])
     connection.exec('COMMIT');
     return pending;
   } catch (error) {
-    connection.exec('ROLLBACK');
+    connection.rollback();
     throw error;
   }
 }

@@ -25,6 +25,8 @@ export interface SqliteConnection {
   one(sql: string, params: readonly Value[]): Row | undefined;
   all(sql: string, params: readonly Value[]): Row[];
   exec(sql: string): void;
+  /** Ends a transaction unless SQLite has done so itself, as on a full disk. */
+  rollback(): void;
   /** The writes in one transaction, each all or nothing; one flush to the disk (`synchronous=FULL`) for all. */
   commit(writes: readonly (readonly Statement[])[]): WriteResult[];
   close(): void;
@@ -68,21 +70,14 @@ export function connect(
     return { rows, changes: rows.length };
   }
 
-  /** The statements of one write, inside a transaction; a single statement is atomic by itself. */
+  /** The statements of one write, inside a transaction that it shares with others: all of them or none. */
   function write(statements: readonly Statement[]): WriteResult {
-    const several = statements.length > 1;
-    if (several) run(SAVEPOINT);
-    const undo = (): void => {
-      if (!several) return;
-      run(ROLLBACK_TO);
-      run(RELEASE);
-    };
     const outcomes: Outcome[] = [];
+    run(SAVEPOINT);
     try {
       for (const statement of statements) {
         const outcome = run(statement);
         if (statement.changes !== undefined && outcome.changes !== statement.changes) {
-          if (!several && outcome.changes > 0) throw new Error(`A write changed ${outcome.changes} rows: ${statement.sql}`);
           undo();
           return { undone: true };
         }
@@ -93,8 +88,17 @@ export function connect(
       undo();
       return { error: toFault(error) };
     }
-    if (several) run(RELEASE);
+    run(RELEASE);
     return { outcomes };
+  }
+
+  function undo(): void {
+    run(ROLLBACK_TO);
+    run(RELEASE);
+  }
+
+  function rollback(): void {
+    if (database.isTransaction) run(ROLLBACK);
   }
 
   database.enableDefensive(true);
@@ -117,6 +121,7 @@ export function connect(
     one: (sql, params) => prepare(sql).statement.get(...params) as unknown as Row | undefined,
     all: (sql, params) => prepare(sql).statement.all(...params) as unknown as Row[],
     exec: (sql) => database.exec(sql),
+    rollback,
 
     commit(writes) {
       try {
@@ -125,7 +130,7 @@ export function connect(
         run(COMMIT);
         return results;
       } catch (error) {
-        if (database.isTransaction) run(ROLLBACK);
+        rollback();
         return writes.map(() => ({ error: toFault(error) }));
       }
     },

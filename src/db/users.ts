@@ -20,9 +20,12 @@ const END_OTHER_SESSIONS = 'DELETE FROM sessions WHERE user_id = $1 AND id <> $2
 const ANOTHER_ADMIN = `(
   (SELECT count(*) FROM users WHERE role = 'admin' AND is_active = 1 AND id <> $1) > 0
   OR NOT (role = 'admin' AND is_active = 1))`;
+/** What is null stays as it is, but for the name, which `$4` says to set. */
 const MANAGE = `
-  UPDATE users SET role = $2, is_active = $3, full_name = $4, updated_at = $5
-  WHERE id = $1 AND (($2 = 'admin' AND $3 = 1) OR ${ANOTHER_ADMIN}) RETURNING ${ALL}`;
+  UPDATE users SET role = COALESCE($2, role), is_active = COALESCE($3, is_active),
+    full_name = CASE WHEN $4 = 1 THEN $5 ELSE full_name END, updated_at = $6
+  WHERE id = $1 AND ((COALESCE($2, role) = 'admin' AND COALESCE($3, is_active) = 1) OR ${ANOTHER_ADMIN})
+  RETURNING ${ALL}`;
 const DELETE = `DELETE FROM users WHERE id = $1 AND ${ANOTHER_ADMIN}`;
 
 const userOr = (row: Row | undefined): User | undefined => (row === undefined ? undefined : toUser(row));
@@ -77,23 +80,27 @@ export const rehash = (id: string, before: string, after: string): Statement => 
   params: [id, after, before],
 });
 
+/** What is to be changed: undefined leaves a field as it is, a null name clears it. */
 export interface ManagedFields {
-  role: Role;
-  isActive: boolean;
-  fullName: string | undefined;
+  role: Role | undefined;
+  isActive: boolean | undefined;
+  fullName: string | null | undefined;
 }
 
-/** The changed user, or undefined when there is none or no active administrator would be left. */
+/**
+ * The changed user, or undefined when there is none or no active administrator would be left. Only what is named is
+ * written: of two changes at once neither brings back what the other replaced. Disabling ends the sessions.
+ */
 export async function manage(
   db: Database,
   id: string,
   { role, isActive, fullName }: ManagedFields,
   now: number,
 ): Promise<User | undefined> {
-  const statements: Statement[] = [
-    { sql: MANAGE, params: [id, role, isActive ? 1 : 0, fullName ?? null, now], changes: 1 },
-  ];
-  if (!isActive) statements.push({ sql: END_SESSIONS, params: [id] });
+  const active = isActive === undefined ? null : Number(isActive);
+  const params = [id, role ?? null, active, fullName === undefined ? 0 : 1, fullName ?? null, now];
+  const statements: Statement[] = [{ sql: MANAGE, params, changes: 1 }];
+  if (isActive === false) statements.push({ sql: END_SESSIONS, params: [id] });
   const done = await db.write(statements);
   return userOr(done?.[0]?.rows[0]);
 }

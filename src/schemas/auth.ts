@@ -23,6 +23,7 @@ export const registerIn = (password: Schema<string>) =>
 
 /** The address has no form here: a malformed one is simply unknown. */
 export const LoginIn = object({ email: string({ examples: ['ada@example.com'] }), password: Password }, { title: 'Login' });
+export type LoginIn = Infer<typeof LoginIn>;
 
 export const RefreshIn = object({ refresh_token: string({ description: 'Of a login or refresh.' }) }, { title: 'RefreshToken' });
 

@@ -64,7 +64,7 @@ const fieldNames = Object.keys(properties) as (keyof typeof properties)[];
 
 export const UserListQuery = object({
   limit: optional(integer({ minimum: 1, maximum: 100, default: 20, description: 'Users a page.' })),
-  cursor: optional(string({ maxLength: 100, description: '`next_cursor` of the page before.' })),
+  cursor: optional(string({ description: '`next_cursor` of the page before.' })),
   fields: optional(
     string({
       pattern: `^(?:${fieldNames.join('|')})(?:,(?:${fieldNames.join('|')}))*$`,

@@ -13,7 +13,7 @@ import type { Exchange } from '../../http/exchange.ts';
 import { reply } from '../../http/route.ts';
 import type { Route } from '../../http/route.ts';
 import * as schemas from '../../schemas/auth.ts';
-import type { TokenPair } from '../../schemas/auth.ts';
+import type { LoginIn, TokenPair } from '../../schemas/auth.ts';
 import { toUserOut, UserOut } from '../../schemas/user.ts';
 import { anyone, assertLive, currentUser, route } from '../deps.ts';
 import type { App } from '../deps.ts';
@@ -63,25 +63,20 @@ export function authRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLengt
       replies: { 200: schemas.TokenPair },
       failures: ['invalid_credentials', 'account_disabled', 'overloaded'],
       async handler({ app, body, exchange, now }) {
-        const { email, password } = body;
-        const attempt = failureTake(app, exchange, email);
+        const attempt = failureTake(app, exchange, body.email);
         await charge(app, exchange, [attempt]);
-        const user = await users.byEmail(app.db, email);
-        const { matches, outdated } = await verified(app, exchange, attempt, password, user);
-        if (user === undefined || !matches) {
-          app.log.event('auth.login_failed', { ...seen(exchange), email: email.slice(0, EMAIL_MAX_LENGTH) }, 'warn');
-          throw new Failure('invalid_credentials');
+        try {
+          // A login at the same moment may have stored the password under a new cost: then its hash is looked at again.
+          const pair = (await logIn(app, exchange, body, now)) ?? (await logIn(app, exchange, body, now));
+          if (pair === undefined) throw new Failure('invalid_credentials');
+          await refund(app, exchange, [attempt]);
+          return reply(200, pair, NO_STORE);
+        } catch (error) {
+          // What was right, or could not be checked, was no failed attempt.
+          const failed = error instanceof Failure && error.code === 'invalid_credentials';
+          if (!failed) await refund(app, exchange, [attempt]);
+          throw error;
         }
-        await refund(app, exchange, [attempt]);
-        exchange.userId = user.id;
-        if (!user.isActive) throw new Failure('account_disabled');
-        const rehash = outdated
-          ? users.rehash(user.id, user.passwordHash, await app.passwords.hash(password))
-          : undefined;
-        const session = newSession(app.config, user, exchange, now);
-        if (!(await sessions.start(app.db, session, user.passwordHash, rehash))) throw new Failure('invalid_credentials');
-        app.log.event('auth.login', { ...seen(exchange), user_id: user.id, session_id: session.id });
-        return reply(200, tokenPair(app, user, session, now), NO_STORE);
       },
     }),
 
@@ -172,14 +167,21 @@ function failureTake(app: App, { ip }: Exchange, email: string): Take {
   return { policy: app.limits['login-failures'], key: `${account} ${networkOf(ip)}` };
 }
 
-/** A check that could not be made (the queue was full) was no failed attempt. */
-async function verified(app: App, exchange: Exchange, attempt: Take, password: string, user: User | undefined) {
-  try {
-    return await app.passwords.verify(password, user?.passwordHash);
-  } catch (error) {
-    await refund(app, exchange, [attempt]);
-    throw error;
+/** The tokens of a new session, or undefined when the account changed between the check and the start. */
+async function logIn(app: App, exchange: Exchange, { email, password }: LoginIn, now: number) {
+  const user = await users.byEmail(app.db, email);
+  const { matches, outdated } = await app.passwords.verify(password, user?.passwordHash);
+  if (user === undefined || !matches) {
+    app.log.event('auth.login_failed', { ...seen(exchange), email: email.slice(0, EMAIL_MAX_LENGTH) }, 'warn');
+    throw new Failure('invalid_credentials');
   }
+  exchange.userId = user.id;
+  if (!user.isActive) throw new Failure('account_disabled');
+  const rehash = outdated ? users.rehash(user.id, user.passwordHash, await app.passwords.hash(password)) : undefined;
+  const session = newSession(app.config, user, exchange, now);
+  if (!(await sessions.start(app.db, session, user.passwordHash, rehash))) return undefined;
+  app.log.event('auth.login', { ...seen(exchange), user_id: user.id, session_id: session.id });
+  return tokenPair(app, user, session, now);
 }
 
 function newSession({ refreshTokenTtl }: Config, user: User, { ip, userAgent }: Exchange, now: number): Session {

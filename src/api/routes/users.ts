@@ -125,17 +125,15 @@ export const userRoutes: Route<App>[] = [
     replies: { 200: UserOut },
     failures: ['not_found', 'last_admin'],
     async handler({ app, caller, params, body, exchange, now }) {
-      const before = await users.byId(app.db, params.id);
-      if (before === undefined) throw noUser();
-      if (Object.keys(body).length === 0) return reply(200, toUserOut(before));
-      const fields = {
-        role: body.role ?? before.role,
-        isActive: body.is_active ?? before.isActive,
-        fullName: body.full_name === undefined ? before.fullName : (body.full_name ?? undefined),
-      };
-      const user = await users.manage(app.db, params.id, fields, now);
+      const { role, is_active: isActive, full_name: fullName } = body;
+      if (Object.keys(body).length === 0) {
+        const unchanged = await users.byId(app.db, params.id);
+        if (unchanged === undefined) throw noUser();
+        return reply(200, toUserOut(unchanged));
+      }
+      const user = await users.manage(app.db, params.id, { role, isActive, fullName }, now);
       if (user === undefined) throw await missingOrLastAdmin(app, params.id);
-      const changes = { role: body.role, is_active: body.is_active };
+      const changes = { role, is_active: isActive };
       app.log.event('admin.user_changed', { ...seen(exchange), user_id: caller.user.id, subject: user.id, ...changes });
       return reply(200, toUserOut(user));
     },
