@@ -168,6 +168,7 @@ export class Connection {
     const batch = this.#pending?.batch;
     if (fatal || batch === undefined) throw new ConnectionLost('The database ended the connection.', { cause: error });
     // "Cached plan must not change result type", after a migration elsewhere; or somebody deallocated everything.
+    error.sql = batch.current?.sql;
     const parsedBefore = batch.current?.columns !== undefined;
     error.stale = parsedBefore && (error.sqlstate === '0A000' || error.sqlstate === '26000');
     batch.refusal = error;

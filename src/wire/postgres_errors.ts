@@ -6,6 +6,8 @@ export class PostgresError extends Error {
   readonly sqlstate: string;
   /** The name of the violated constraint, where one was. */
   readonly constraint: string | undefined;
+  /** The refused statement's text, where it is known; parameters stand apart from it. */
+  sql: string | undefined;
   /** The statement had been parsed before the schema changed under it; on a new connection it may well succeed. */
   stale = false;
 

@@ -102,7 +102,7 @@ export function readColumns(buffer: Buffer, start: number, end: number): Kind[] 
 function readInteger(buffer: Buffer, start: number, end: number): number {
   const negative = buffer[start] === 0x2d;
   let value = 0;
-  for (let at = negative ? start + 1 : start; at < end; at += 1) value = value * 10 + (buffer[at] as number) - 0x30;
+  for (let at = negative ? start + 1 : start; at < end; at += 1) value = value * 10 + ((buffer[at] as number) - 0x30);
   if (value > Number.MAX_SAFE_INTEGER) throw new TypeError('An integer beyond 2^53 cannot be read exactly.');
   return negative ? -value : value;
 }

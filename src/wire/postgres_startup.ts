@@ -69,6 +69,7 @@ function createInbox(socket: Socket, frames: Frames) {
         if (!idle) arrived.push({ type, body: buffer.subarray(start, end) });
       });
     } catch (error) {
+      arrived.length = 0;
       socket.destroy(error as Error);
     }
     wake();
