@@ -1,43 +1,76 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-
 import type { Migration } from './database.ts';
 
-/** The steps in a folder of `NNNN_name.sql` files, in order. */
+/** What the table `schema_migrations` remembers of a migration, besides when it was applied. */
+export type AppliedMigration = Pick<Migration, 'version' | 'name' | 'checksum'>;
+
+const namePattern = /^([0-9]{4})_([a-z0-9_]+)\.sql$/;
+
+/**
+ * The migrations of a folder (a URL that ends with `/`), by version: its files `NNNN_name.sql`. The checksum is that
+ * of the text with lines ended by LF, so that a checkout with other line ends is the same migration. Error: a `.sql`
+ * file of another name.
+ */
 export function loadMigrations(folder: URL): Migration[] {
-  return readdirSync(folder)
-    .filter((file) => file.endsWith('.sql'))
-    .sort()
-    .map((file) => {
-      const [, version, name] = /^(\d{4})_(\w+)\.sql$/.exec(file) ?? [];
-      if (version === undefined || name === undefined) throw new Error(`${file} is not named NNNN_name.sql`);
-      const sql = readFileSync(new URL(file, folder), 'utf8');
-      return { version: Number(version), name, sql, checksum: createHash('sha256').update(sql).digest('hex') };
-    });
+  const files = readdirSync(folder).filter((file) => file.endsWith('.sql')).sort();
+  return files.map((file) => {
+    const [, version, name] = namePattern.exec(file) ?? [];
+    if (version === undefined || name === undefined) {
+      throw new Error(`${file} is no migration's name: rename it like 0001_create_users.sql.`);
+    }
+    const sql = readFileSync(new URL(file, folder), 'utf8').replaceAll('\r\n', '\n');
+    return { version: Number(version), name, sql, checksum: createHash('sha256').update(sql).digest('hex') };
+  });
+}
+
+const title = ({ version, name }: AppliedMigration): string => `${String(version).padStart(4, '0')}_${name}`;
+
+/** Error: versions are not 1, 2, 3, … */
+function checkNumbering(available: readonly Migration[]): void {
+  available.forEach((migration, index) => {
+    const before = available[index - 1];
+    if (before?.version === migration.version) {
+      throw new Error(`${title(before)} and ${title(migration)} have the same version: renumber the newer one.`);
+    }
+    if (migration.version !== index + 1) {
+      const missing = String(index + 1).padStart(4, '0');
+      throw new Error(`There is no migration ${missing}, though there is ${title(migration)}: number without a gap.`);
+    }
+  });
 }
 
 /**
- * What is still to be applied. Throws a sentence for the operator when the database and the code do not belong
- * together: an applied step was changed, or is unknown here because the database is newer.
+ * The migrations to apply now, in order. Error, in a sentence for who runs the server: an applied migration has been
+ * changed since, is not known to this code, or was applied ahead of one that was not; or the available ones are not
+ * numbered 1, 2, 3, …
  */
-export function pendingMigrations(
-  applied: readonly Omit<Migration, 'sql'>[],
-  available: readonly Migration[],
-): Migration[] {
-  available.forEach(({ version, name }, i) => {
-    if (version !== i + 1) throw new Error(`Migration ${name} has the number ${version}; ${i + 1} was expected.`);
-  });
-  for (const { version, name, checksum } of applied) {
-    const known = available.find((migration) => migration.version === version);
+export function pendingMigrations(applied: readonly AppliedMigration[], available: readonly Migration[]): Migration[] {
+  const inOrder = available.toSorted((a, b) => a.version - b.version);
+  checkNumbering(inOrder);
+  for (const done of applied) {
+    const known = inOrder[done.version - 1];
     if (known === undefined) {
-      throw new Error(`The database is newer than this code: it has migration ${version} (${name}). Run newer code.`);
-    }
-    if (known.checksum !== checksum) {
       throw new Error(
-        `Migration ${version} (${name}) was changed after it was applied. Restore its text; write a new one instead.`,
+        `The database is newer than this code: it has migration ${title(done)}, and the newest known here is ` +
+          `${inOrder.length}. Start the version of the server that brought it, or a newer one.`,
+      );
+    }
+    if (known.checksum !== done.checksum) {
+      throw new Error(
+        `Migration ${title(done)} was changed after it had been applied: restore its text, and put the change into ` +
+          'a new migration.',
       );
     }
   }
-  const done = new Set(applied.map(({ version }) => version));
-  return available.filter(({ version }) => !done.has(version));
+  const versions = new Set(applied.map(({ version }) => version));
+  const pending = inOrder.filter(({ version }) => !versions.has(version));
+  const skipped = pending.find(({ version }) => version <= versions.size);
+  if (skipped !== undefined) {
+    throw new Error(
+      `The database has later migrations but lacks ${title(skipped)}: restore the table schema_migrations, or the ` +
+        'database, from a backup.',
+    );
+  }
+  return pending;
 }

@@ -1,0 +1,168 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Failure } from '../core/errors.ts';
+import type { Connection, Query } from '../wire/postgres.ts';
+import { ConnectionLost, NoConnection, PostgresError } from '../wire/postgres_errors.ts';
+import { Pool } from '../wire/postgres_pool.ts';
+import { toPostgresAddress } from '../wire/postgres_url.ts';
+import { applyMigrations } from './postgres_migrate.ts';
+import type { Database, Migration, Outcome, Row, Statement, Value } from './database.ts';
+
+export interface PostgresOptions {
+  /** As `toPostgresAddress` reads it. */
+  url: string;
+  poolMax: number;
+  /** Monotonic milliseconds. */
+  now: () => number;
+  /** For one call with everything in it: waiting for a connection, repeating. */
+  timeoutMs?: number;
+  /** For all migrations together, waiting for those of another instance included. */
+  migrateMs?: number;
+  idleMs?: number;
+}
+
+/** Callers that may wait for a connection. */
+const maxWaiting = 1000;
+/** How often a transaction that lost against another is begun at most. */
+const maxConflicts = 25;
+const longestPauseMs = 100;
+
+const begin: Query = { sql: 'BEGIN ISOLATION LEVEL SERIALIZABLE', params: [] };
+const commit: Query = { sql: 'COMMIT', params: [] };
+
+/** Serialization failure and deadlock: the server has rolled back and invites to try again. */
+const isConflict = (error: unknown): error is PostgresError =>
+  error instanceof PostgresError && (error.sqlstate === '40001' || error.sqlstate === '40P01');
+
+const isStale = (error: unknown): boolean => error instanceof PostgresError && error.stale;
+
+/**
+ * Refusals that say nothing about the statement but about the server's state: connection (08), resources (53: disk
+ * full, memory, too many connections), shutdown (57P), statement timeout (57014), lock (55P03), standby (25006), I/O
+ * (58030), and conflicts that did not end.
+ */
+const isUnavailable = (sqlstate: string): boolean =>
+  /^(08|53|57P|57014|55P03|25006|25P03|58030|40001|40P01)/.test(sqlstate);
+
+/** What the rest of the server gets to see: 503 for what may pass, anything else as it is, our own bug. */
+function toFailure(error: unknown): unknown {
+  if (isConflict(error)) return new Failure('unavailable', undefined, { cause: error, retryAfter: 1 });
+  const away = error instanceof NoConnection || error instanceof ConnectionLost;
+  if (!away && !(error instanceof PostgresError && isUnavailable(error.sqlstate))) return error;
+  return new Failure('unavailable', undefined, { cause: error, retryAfter: 2 });
+}
+
+/** Milliseconds to wait before trying again, after `conflicts` of them: random, so that the rivals part. */
+const pauseAfter = (conflicts: number): number => Math.random() * Math.min(longestPauseMs, 2 ** conflicts);
+
+/** Ends a failed or unwanted transaction. If that does not succeed the connection ends, and the transaction with it. */
+async function rollBack(connection: Connection, timeoutMs: number): Promise<void> {
+  await connection.script('ROLLBACK', timeoutMs).catch(() => connection.close());
+}
+
+/**
+ * The database in a PostgreSQL server; connects when first asked. Every write is one SERIALIZABLE transaction, so that
+ * a condition that a statement has read still holds when it commits; it is begun again only when the server says that
+ * it has rolled it back for another's sake. A connection that breaks during a COMMIT leaves an outcome that nobody
+ * knows: that is `unavailable`, and not tried again. A read is tried once more.
+ */
+export function openPostgres({
+  url,
+  poolMax,
+  now,
+  timeoutMs = 4000,
+  migrateMs = 120_000,
+  idleMs = 60_000,
+}: PostgresOptions): Database {
+  const pool = new Pool({
+    address: toPostgresAddress(url),
+    greeting: `SET statement_timeout = ${timeoutMs}; SET idle_in_transaction_session_timeout = ${2 * timeoutMs};
+      SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`,
+    max: poolMax,
+    maxWaiting,
+    connectMs: Math.min(3000, timeoutMs),
+    idleMs,
+    now,
+  });
+
+  /** `work` on a connection of its own, again while `mayRepeat` says so and time is left. */
+  async function persist<T>(
+    work: (connection: Connection, deadline: number) => Promise<T>,
+    mayRepeat: (error: unknown, attempts: number) => boolean,
+  ): Promise<T> {
+    const deadline = now() + timeoutMs;
+    for (let attempts = 1; ; attempts += 1) {
+      try {
+        const connection = await pool.acquire(deadline);
+        try {
+          return await work(connection, deadline);
+        } finally {
+          pool.release(connection);
+        }
+      } catch (error) {
+        const pause = isConflict(error) ? pauseAfter(attempts) : 0;
+        if (!mayRepeat(error, attempts) || now() + pause >= deadline) throw toFailure(error);
+        if (pause > 0) await sleep(pause);
+      }
+    }
+  }
+
+  async function all(sql: string, params: readonly Value[]): Promise<Row[]> {
+    const [result] = await persist(
+      (connection, deadline) => connection.run([{ sql, params }], deadline - now()),
+      (error, attempts) => attempts === 1 && (error instanceof ConnectionLost || isStale(error)),
+    );
+    return (result as Outcome).rows;
+  }
+
+  async function write(statements: readonly Statement[]): Promise<Outcome[] | undefined> {
+    const expecting = statements.some(({ changes }) => changes !== undefined);
+    let committing = false;
+
+    async function transact(connection: Connection, deadline: number): Promise<Outcome[] | undefined> {
+      committing = !expecting;
+      try {
+        if (!expecting) return (await connection.run([begin, ...statements, commit], deadline - now())).slice(1, -1);
+        const outcomes = (await connection.run([begin, ...statements], deadline - now())).slice(1);
+        if (!statements.every(({ changes }, index) => changes === undefined || outcomes[index]?.changes === changes)) {
+          return undefined;
+        }
+        committing = true;
+        await connection.run([commit], deadline - now());
+        return outcomes;
+      } finally {
+        if (!connection.ended && connection.status !== 'idle') await rollBack(connection, deadline - now());
+      }
+    }
+
+    return persist(transact, (error, attempts) => {
+      if (isConflict(error)) return attempts < maxConflicts;
+      return attempts === 1 && (isStale(error) || (error instanceof ConnectionLost && !committing));
+    });
+  }
+
+  async function migrate(available: readonly Migration[]): Promise<Migration[]> {
+    try {
+      const connection = await pool.acquire(now() + timeoutMs);
+      try {
+        return await applyMigrations(connection, available, migrateMs);
+      } finally {
+        if (!connection.ended && connection.status !== 'idle') await rollBack(connection, timeoutMs);
+        pool.release(connection);
+      }
+    } catch (error) {
+      throw toFailure(error);
+    }
+  }
+
+  return {
+    kind: 'postgres',
+    one: async (sql, params) => (await all(sql, params))[0],
+    all,
+    write,
+    migrate,
+    async ping() {
+      await all('SELECT 1', []);
+    },
+    close: () => pool.close(timeoutMs),
+  };
+}

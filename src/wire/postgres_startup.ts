@@ -1,0 +1,171 @@
+import { connect as connectTcp, isIP } from 'node:net';
+import type { Socket } from 'node:net';
+import { connect as connectTls, TLSSocket } from 'node:tls';
+import { Frames, message, readError } from './postgres_messages.ts';
+import { createScram } from './postgres_scram.ts';
+import type { PostgresAddress } from './postgres_url.ts';
+import { MessageWriter, sslRequest } from './postgres_writer.ts';
+
+/** A paused socket on which the server awaits the first statement, and the frames that read it. */
+export interface Session {
+  socket: Socket;
+  frames: Frames;
+}
+
+/** The next `event` of the socket; rejects when it breaks or ends before that. */
+function next<T>(socket: Socket, event: string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onEvent = (value: T) => {
+      socket.off('close', onClose);
+      resolve(value);
+    };
+    const onClose = () => {
+      socket.off(event, onEvent);
+      reject(socket.errored ?? new Error('The server closed the connection.'));
+    };
+    if (socket.closed) onClose();
+    else socket.once(event, onEvent).once('close', onClose);
+  });
+}
+
+/**
+ * TLS on a connected socket, by SSLRequest. `verify-full` checks chain (authorities: Node's and NODE_EXTRA_CA_CERTS)
+ * and name; `require` checks neither. The server's `S` must come alone: bytes behind it would be an attacker's, slipped
+ * in before the encryption (CVE-2021-23222).
+ */
+async function encrypt(socket: Socket, { host, sslmode }: PostgresAddress): Promise<Socket> {
+  socket.write(sslRequest);
+  const answer = await next<Buffer>(socket, 'data');
+  socket.pause();
+  if (answer.length !== 1 || answer[0] !== 0x53) {
+    throw new Error(answer[0] === 0x4e ? 'The server offers no TLS.' : 'The server does not answer an SSLRequest.');
+  }
+  const encrypted = connectTls({
+    socket,
+    host,
+    ...(isIP(host) === 0 ? { servername: host } : {}),
+    minVersion: 'TLSv1.2',
+    rejectUnauthorized: sslmode === 'verify-full',
+  });
+  encrypted.on('error', () => {});
+  await next(encrypted, 'secureConnect');
+  return encrypted;
+}
+
+interface Message {
+  type: number;
+  body: Buffer;
+}
+
+/** The server's messages one at a time; those without consequence are left out. */
+function createInbox(socket: Socket, frames: Frames) {
+  const arrived: Message[] = [];
+  let wake = () => {};
+  const onData = (chunk: Buffer) => {
+    try {
+      frames.push(chunk, (type, buffer, start, end) => {
+        if (arrived.length >= 64) throw new Error('The server sends messages without end instead of letting us in.');
+        const idle = type === message.notice || type === message.parameterStatus || type === message.backendKeyData;
+        if (!idle) arrived.push({ type, body: buffer.subarray(start, end) });
+      });
+    } catch (error) {
+      arrived.length = 0;
+      socket.destroy(error as Error);
+    }
+    wake();
+  };
+  socket.on('data', onData).once('close', () => wake());
+  return {
+    async next(): Promise<Message> {
+      for (;;) {
+        const first = arrived.shift();
+        if (first !== undefined) return first;
+        if (socket.destroyed) throw socket.errored ?? new Error('The server closed the connection.');
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    },
+    close() {
+      socket.off('data', onData).pause();
+      if (arrived.length > 0) throw new Error('The server spoke out of turn.');
+    },
+  };
+}
+
+const passwordNeeded = 'The server asks for a password and the database URL has none.';
+
+/**
+ * Startup and authentication: trust, SCRAM-SHA-256, and a cleartext password when the connection is encrypted. Only
+ * parameters that pgbouncer knows too are sent.
+ */
+async function logIn(socket: Socket, frames: Frames, { user, password, database }: PostgresAddress): Promise<void> {
+  const writer = new MessageWriter();
+  const inbox = createInbox(socket, frames);
+  const send = (filled: MessageWriter) => socket.write(filled.take());
+  async function authentication(): Promise<{ kind: number; rest: Buffer }> {
+    const { type, body } = await inbox.next();
+    if (type === message.error) throw readError(body, 0, body.length).error;
+    if (type !== message.authentication) throw new Error('The server skipped the authentication.');
+    return { kind: body.readInt32BE(0), rest: body.subarray(4) };
+  }
+  async function scram(mechanisms: string[]): Promise<void> {
+    if (!mechanisms.includes('SCRAM-SHA-256')) throw new Error('The server offers no SCRAM-SHA-256.');
+    if (password === undefined) throw new Error(passwordNeeded);
+    const exchange = createScram({ password });
+    send(writer.saslInitial('SCRAM-SHA-256', exchange.first));
+    const challenge = await authentication();
+    if (challenge.kind !== 11) throw new Error('The server broke off the SCRAM exchange.');
+    send(writer.saslResponse(await exchange.respond(challenge.rest.toString('utf8'))));
+    const proof = await authentication();
+    if (proof.kind !== 12) throw new Error('The server gave no proof that it knows the password.');
+    exchange.verify(proof.rest.toString('utf8'));
+  }
+
+  send(writer.startup({ user, database, client_encoding: 'UTF8', application_name: 'api' }));
+  let asked = await authentication();
+  if (asked.kind === 10) {
+    await scram(asked.rest.toString('utf8').split('\0'));
+    asked = await authentication();
+  } else if (asked.kind === 3) {
+    if (!(socket instanceof TLSSocket)) throw new Error('The server asks for a cleartext password without TLS.');
+    if (password === undefined) throw new Error(passwordNeeded);
+    send(writer.password(password));
+    asked = await authentication();
+  }
+  if (asked.kind === 5) {
+    throw new Error("The server wants the password as MD5: set password_encryption = 'scram-sha-256' there, and the " +
+      'password anew.');
+  }
+  if (asked.kind !== 0) throw new Error(`The server wants authentication of kind ${asked.kind}; SCRAM-SHA-256 is known.`);
+  const { type, body } = await inbox.next();
+  if (type === message.error) throw readError(body, 0, body.length).error;
+  if (type !== message.ready) throw new Error('The server spoke out of turn.');
+  inbox.close();
+  frames.trusted = true;
+}
+
+/** Connects, encrypts and logs in. Error: why that did not come about within `timeoutMs`, or at all. */
+export async function openSession(address: PostgresAddress, timeoutMs: number): Promise<Session> {
+  const { host, port, sslmode } = address;
+  const plain = connectTcp({ host, port, noDelay: true });
+  // Every failure is told by 'close'; without a listener 'error' would end the process.
+  plain.on('error', () => {});
+  let socket: Socket = plain;
+  const timer = setTimeout(() => {
+    socket.destroy(new Error(`The server did not let us in within ${timeoutMs} ms.`));
+  }, timeoutMs);
+  try {
+    await next(plain, 'connect');
+    if (sslmode !== 'disable') socket = await encrypt(plain, address);
+    const frames = new Frames();
+    await logIn(socket, frames, address);
+    return { socket, frames };
+  } catch (error) {
+    socket.destroy();
+    plain.destroy();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
