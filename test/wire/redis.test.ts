@@ -14,10 +14,11 @@ const shared = url === undefined ? { skip: 'TEST_REDIS_URL is not set' } : {};
 const own = needs('redis-server');
 
 /** Runs a program with a client in a process of its own, which nothing ends but its own end. */
-async function run(program: string): Promise<{ code: unknown; output: string }> {
+async function run(program: string, settings = {}): Promise<{ code: unknown; output: string }> {
   const redis = new URL('../../src/wire/redis.ts', import.meta.url);
   const head = `import { openRedis } from '${redis}'; const now = () => Number(process.hrtime.bigint());`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', head + program], { stdio: 'pipe' });
+  const env = { ...process.env, ...settings };
+  const child = spawn(process.execPath, ['--input-type=module', '-e', head + program], { stdio: 'pipe', env });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
   const [code] = await once(child, 'close');
@@ -108,6 +109,14 @@ test('TLS wants a certificate of a known authority for the right name', { ...own
     return redis.call(echo(1)).catch((error: Error) => error.message);
   };
   assert.match(String(await attempt(`rediss://localhost:${port}`)), /unable to verify|self-signed|local issuer/);
+  const program = `
+    const redis = await openRedis({ url: 'rediss://localhost:${port}', now, random: Math.random, connectMs: 5000 });
+    console.log(await redis.call(['ECHO', 'verified']).catch((error) => error.message));
+  `;
+  const { output } = await run(program, { NODE_EXTRA_CA_CERTS: pem.authority, NODE_TLS_REJECT_UNAUTHORIZED: '0' });
+  assert.match(output, /^verified$/m);
+  const unverified = await run(program, { NODE_EXTRA_CA_CERTS: '', NODE_TLS_REJECT_UNAUTHORIZED: '0' });
+  assert.doesNotMatch(unverified.output, /^verified$/m);
   tls.setDefaultCACertificates([...tls.getCACertificates('default'), readFileSync(pem.authority, 'utf8')]);
   assert.equal(await attempt(`rediss://localhost:${port}`), 'this is 1');
   assert.match(String(await attempt(`rediss://127.0.0.1:${port}`)), /IP: 127\.0\.0\.1 is not in the cert/);
