@@ -4,17 +4,24 @@ import type { TestContext } from 'node:test';
 import { policy } from '../../src/core/rate_limit.ts';
 import type { Policy } from '../../src/core/rate_limit.ts';
 import { RedisStore } from '../../src/core/rate_limit_redis.ts';
+import { openRedis } from '../../src/wire/redis.ts';
 import type { Redis } from '../../src/wire/redis.ts';
-import { answer, client, needs, patient, rawServer, redisServer, until } from '../helpers/redis.ts';
+import { answer, client, needs, now, patient, rawServer, redisServer, until } from '../helpers/redis.ts';
 
 const url = process.env['TEST_REDIS_URL'];
 const shared = url === undefined ? { skip: 'TEST_REDIS_URL is not set' } : {};
 const own = needs('redis-server');
 
-/** A store on the Redis of the tests, a client to look behind it, and keys that nobody else uses. */
+/** A store on the Redis of the tests, a client to look behind it, and keys that nobody else uses, gone afterwards. */
 async function open(t: TestContext): Promise<{ store: RedisStore; redis: Redis; key: string }> {
-  const redis = await patient(t, url!);
-  return { store: new RedisStore(redis), redis, key: `test-${crypto.randomUUID()}` };
+  const redis = await openRedis({ url: url!, now, random: () => 0, deadlineMs: 20_000 });
+  const key = `test-${crypto.randomUUID()}`;
+  t.after(async () => {
+    const names = (await redis.call(['KEYS', `rl:*${key}*`])) as string[];
+    if (names.length > 0) await redis.call(['DEL', ...names]);
+    await redis.close();
+  });
+  return { store: new RedisStore(redis), redis, key };
 }
 
 const nameOf = ({ name, limit, windowMs }: Policy, key: string): string => `rl:${name}:${limit}/${windowMs}:${key}`;
