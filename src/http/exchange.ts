@@ -87,7 +87,7 @@ export class Exchange {
     const target = parseTarget(req, this.host);
     this.path = target.path;
     this.search = target.search;
-    this.fault = repeated ?? target.fault;
+    this.fault = repeated ?? target.fault ?? this.#framingFault();
   }
 
   /** One pass over the header fields; they are looked at as they came, since Node's `headers` hides repetitions. */
@@ -145,6 +145,13 @@ export class Exchange {
       }
     }
     return { requestId, forwardedFor, repeated };
+  }
+
+  /** `chunked` is the only transfer coding that is read here (RFC 9112 §6.1), and HTTP/1.0 knows none. */
+  #framingFault(): Failure | undefined {
+    if (this.transferEncoding === undefined) return undefined;
+    if (this.transferEncoding.toLowerCase() === 'chunked' && this.req.httpVersion === '1.1') return undefined;
+    return new Failure('malformed_request', 'The body may be chunked and have no other transfer coding.');
   }
 
   /** Whole body, at most the limit. */
