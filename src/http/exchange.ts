@@ -81,7 +81,7 @@ export class Exchange {
     this.startedAt = context.now();
     this.method = req.method!;
     const { requestId, forwardedFor, repeated } = this.#readHeaders(req.rawHeaders);
-    this.requestId = requestId ?? context.nextRequestId();
+    this.requestId = requestId || context.nextRequestId();
     this.headers.push('X-Request-Id', this.requestId);
     this.ip = context.clientIp(req, forwardedFor);
     const target = parseTarget(req, this.host);
@@ -123,7 +123,7 @@ export class Exchange {
           this.transferEncoding = value;
           break;
         case 'x-request-id':
-          requestId = requestId === undefined && KEPT_REQUEST_ID.test(value) ? value : undefined;
+          requestId = requestId === undefined && KEPT_REQUEST_ID.test(value) ? value : '';
           break;
         case 'x-forwarded-for':
           forwardedFor = forwardedFor === undefined ? value : `${forwardedFor},${value}`;
