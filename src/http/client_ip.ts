@@ -5,7 +5,7 @@ export type ClientIp = (peer: string, forwardedFor: string | undefined) => strin
 const FAMILY = { 4: 'ipv4', 6: 'ipv6' } as const;
 
 /**
- * The address of the client. `X-Forwarded-For` is read from the right, past every hop that is one of `trusted`
+ * The address of the client; empty when `peer` is, its connection being gone already. `X-Forwarded-For` is read from the right, past every hop that is one of `trusted`
  * (address, prefix length); the first that is not is the client. A hop that is no address ends the search: the hop
  * that named it is the client then.
  */
@@ -16,7 +16,7 @@ export function createClientIp(trusted: readonly (readonly [address: string, pre
 
   return (peer, forwardedFor) => {
     let client = unmapped(peer);
-    if (forwardedFor === undefined || trusted.length === 0) return client;
+    if (forwardedFor === undefined || trusted.length === 0 || client === '') return client;
     const hops = forwardedFor.split(',');
     while (hops.length > 0 && isProxy(client)) {
       const hop = toAddress(hops.pop()!.trim());

@@ -81,13 +81,13 @@ export class Exchange {
     this.startedAt = context.now();
     this.method = req.method!;
     const { requestId, forwardedFor, repeated } = this.#readHeaders(req.rawHeaders);
-    this.requestId = requestId ?? context.nextRequestId();
+    this.requestId = requestId || context.nextRequestId();
     this.headers.push('X-Request-Id', this.requestId);
     this.ip = context.clientIp(req, forwardedFor);
     const target = parseTarget(req, this.host);
     this.path = target.path;
     this.search = target.search;
-    this.fault = repeated ?? target.fault;
+    this.fault = repeated ?? target.fault ?? this.#framingFault();
   }
 
   /** One pass over the header fields; they are looked at as they came, since Node's `headers` hides repetitions. */
@@ -123,7 +123,7 @@ export class Exchange {
           this.transferEncoding = value;
           break;
         case 'x-request-id':
-          requestId = requestId === undefined && KEPT_REQUEST_ID.test(value) ? value : undefined;
+          requestId = requestId === undefined && KEPT_REQUEST_ID.test(value) ? value : '';
           break;
         case 'x-forwarded-for':
           forwardedFor = forwardedFor === undefined ? value : `${forwardedFor},${value}`;
@@ -145,6 +145,13 @@ export class Exchange {
       }
     }
     return { requestId, forwardedFor, repeated };
+  }
+
+  /** `chunked` is the only transfer coding that is read here (RFC 9112 §6.1), and HTTP/1.0 knows none. */
+  #framingFault(): Failure | undefined {
+    if (this.transferEncoding === undefined) return undefined;
+    if (this.transferEncoding.toLowerCase() === 'chunked' && this.req.httpVersion === '1.1') return undefined;
+    return new Failure('malformed_request', 'The body may be chunked and have no other transfer coding.');
   }
 
   /** Whole body, at most the limit. */

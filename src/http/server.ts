@@ -10,11 +10,19 @@ import type { ExchangeContext } from './exchange.ts';
 import { closeGently } from './linger.ts';
 import { PROBLEM_TYPE, toProblem } from './problem.ts';
 
+/** How long a request may take to arrive: its head, and all of it; how often that is looked at. */
+export interface Timeouts {
+  headersMs: number;
+  requestMs: number;
+  checkMs: number;
+}
+
 export interface HttpOptions extends Omit<ExchangeContext, 'closesAfter'> {
   /** Answers the exchange, always, and never throws. */
   handle(exchange: Exchange): void;
   /** A connection was ended with an answer that no exchange belongs to. */
   onRejected(failure: Failure, ip: string | undefined, requestId: string): void;
+  timeouts?: Timeouts;
 }
 
 export interface HttpServer {
@@ -29,9 +37,7 @@ export interface HttpServer {
   readonly draining: boolean;
 }
 
-const HEADERS_TIMEOUT_MS = 10_000;
-const REQUEST_TIMEOUT_MS = 30_000;
-const CHECK_INTERVAL_MS = 1_000;
+const TIMEOUTS: Timeouts = { headersMs: 10_000, requestMs: 30_000, checkMs: 1_000 };
 const STALLED_MS = 60_000;
 const MAX_HEADER_BYTES = 16_384;
 const MAX_CONNECTIONS = 20_000;
@@ -39,7 +45,7 @@ const MAX_CONNECTIONS = 20_000;
 /** What routes answer to. */
 const METHODS = 'GET, HEAD, POST, PATCH, DELETE, OPTIONS';
 
-export function createHttpServer({ handle, onRejected, ...surroundings }: HttpOptions): HttpServer {
+export function createHttpServer({ handle, onRejected, timeouts = TIMEOUTS, ...surroundings }: HttpOptions): HttpServer {
   let draining = false;
   /** The newest exchange of each connection. */
   const newest = new WeakMap<Duplex, { exchange: Exchange; res: ServerResponse }>();
@@ -53,9 +59,9 @@ export function createHttpServer({ handle, onRejected, ...surroundings }: HttpOp
   const server = createServer({
     requireHostHeader: false,
     maxHeaderSize: MAX_HEADER_BYTES,
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    connectionsCheckingInterval: CHECK_INTERVAL_MS,
+    headersTimeout: timeouts.headersMs,
+    requestTimeout: timeouts.requestMs,
+    connectionsCheckingInterval: timeouts.checkMs,
     optimizeEmptyRequests: true,
   });
   server.maxHeadersCount = 0; // Bounded by their size; a count would drop the surplus silently.
