@@ -95,6 +95,14 @@ describe('a connection', { skip: withoutServer }, () => {
       assert.deepEqual(kept?.rows, [[256]]);
     }));
 
+  test('ends when the statements prepared on it are gone', () =>
+    connected(database.url, async (connection) => {
+      await connection.run([query('SELECT 1')], 5000);
+      await connection.script('DEALLOCATE ALL', 5000);
+      await assert.rejects(connection.run([query('SELECT 1')], 5000), { sqlstate: '26000', stale: true });
+      assert.equal(connection.ended, true);
+    }));
+
   test('takes long values and many rows', () =>
     connected(database.url, async (connection) => {
       const long = 'é'.repeat(300_000);
