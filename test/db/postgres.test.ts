@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from '../../src/core/errors.ts';
 import { openPostgres } from '../../src/db/postgres.ts';
 import type { PostgresOptions } from '../../src/db/postgres.ts';
-import type { Database, Migration } from '../../src/db/session.ts';
+import type { Database } from '../../src/db/session.ts';
 import type { PostgresError } from '../../src/wire/postgres_errors.ts';
 import { createDatabase, now, openProxy, withoutServer } from '../helpers/postgres.ts';
 import type { FreshDatabase } from '../helpers/postgres.ts';
@@ -41,7 +41,8 @@ describe('a PostgreSQL database', { skip: withoutServer }, () => {
     await db.write([{ sql: "INSERT INTO items VALUES ('r1', 1), ('r2', $1)", params: [2] }]);
     assert.deepEqual(await db.one('SELECT id, n FROM items WHERE id = $1', ['r2']), ['r2', 2]);
     assert.equal(await db.one('SELECT id, n FROM items WHERE id = $1', ['nobody']), undefined);
-    assert.deepEqual(await db.all("SELECT id, n FROM items WHERE id LIKE 'r_' ORDER BY id", []), [['r1', 1], ['r2', 2]]);
+    const both = await db.all("SELECT id, n FROM items WHERE id LIKE 'r_' ORDER BY id", []);
+    assert.deepEqual(both, [['r1', 1], ['r2', 2]]);
     assert.deepEqual(await db.all('SELECT id FROM items WHERE n > $1 LIMIT $2', [5000, 5]), []);
     await assert.rejects(async () => db.one('SELECT nonsense', []), { name: 'PostgresError', sqlstate: '42703' });
   });
@@ -195,7 +196,8 @@ describe('a PostgreSQL database', { skip: withoutServer }, () => {
     await Promise.all(slow.map((promise) => assert.rejects(async () => promise, unavailable)));
     await own.ping();
     const running = `SELECT count(*) FROM pg_stat_activity
-      WHERE datname = current_database() AND state = 'active' AND query LIKE '%pg_sleep($1%' AND pid <> pg_backend_pid()`;
+      WHERE datname = current_database() AND state = 'active' AND query LIKE '%pg_sleep($1%'
+      AND pid <> pg_backend_pid()`;
     while ((await db.one(running, []))?.[0] !== 0) await sleep(20);
   });
 
@@ -217,55 +219,6 @@ describe('a PostgreSQL database', { skip: withoutServer }, () => {
     await assert.rejects(async () => own.one('SELECT 1', []), unavailable);
     await closed;
     assert.deepEqual(await running, [1]);
-  });
-
-  describe('migrates', () => {
-    const step = (version: number, sql: string): Migration => ({
-      version, name: `step_${version}`, sql, checksum: `sum ${sql}`,
-    });
-    const first = step(1, 'CREATE TABLE first (id text); CREATE TABLE second (id text);');
-    const second = step(2, "INSERT INTO first VALUES ('x')");
-    const versions = (migrations: readonly Migration[]) => migrations.map(({ version }) => version);
-    const fresh = async (t: TestContext) => {
-      const own = await createDatabase();
-      const openOne = () => openPostgres({ url: own.url, poolMax: 2, now });
-      const opened = [openOne(), openOne(), openOne()] as const;
-      t.after(async () => {
-        await Promise.all(opened.map((each) => each.close()));
-        await own.drop();
-      });
-      return opened;
-    };
-
-    test('once, however many instances start together', async (t) => {
-      const instances = await fresh(t);
-      const applied = await Promise.all(instances.map((each) => each.migrate([first, second])));
-      assert.deepEqual(applied.map(versions).sort(), [[], [], [1, 2]]);
-      assert.deepEqual(await instances[0].all('SELECT id FROM first', []), [['x']]);
-      const third = step(3, 'DROP TABLE second');
-      assert.deepEqual(versions(await instances[1].migrate([first, second, third])), [3]);
-      const remembered = 'SELECT version, name, checksum, applied_at FROM schema_migrations ORDER BY version';
-      const rows = await instances[2].all(remembered, []);
-      const expected = [first, second, third].map(({ version, name, checksum }) => [version, name, checksum]);
-      assert.deepEqual(rows.map((row) => row.slice(0, 3)), expected);
-      assert.ok(rows.every((row) => Math.abs(Number(row[3]) - Date.now()) < 60_000));
-    });
-
-    test('all or nothing, and says which was refused', async (t) => {
-      const [own] = await fresh(t);
-      const broken = step(2, 'INSERT INTO first VALUES (1, 2, 3)');
-      await assert.rejects(own.migrate([first, broken]), /^Error: Migration 0002_step_2 was refused.*nothing was changed/);
-      assert.deepEqual(await own.one("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'", []), [0]);
-      await assert.rejects(own.migrate([first, step(2, 'COMMIT')]), /0002_step_2 must not end the transaction/);
-    });
-
-    test('not with code that the database does not belong to', async (t) => {
-      const [own] = await fresh(t);
-      await own.migrate([first, second]);
-      await assert.rejects(own.migrate([first]), /newer than this code/);
-      await assert.rejects(own.migrate([{ ...first, checksum: 'other' }, second]), /was changed after/);
-      assert.deepEqual(await own.migrate([first, second]), []);
-    });
   });
 });
 

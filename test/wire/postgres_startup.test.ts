@@ -11,7 +11,9 @@ import type { Cluster } from '../helpers/postgres_cluster.ts';
 const password = 'p@ss/w:rd% Ⅸé';
 
 const roles = `
-  CREATE ROLE scram LOGIN PASSWORD '${password}'; CREATE ROLE clear LOGIN PASSWORD '${password}'; CREATE ROLE trusted LOGIN;
+  CREATE ROLE scram LOGIN PASSWORD '${password}';
+  CREATE ROLE clear LOGIN PASSWORD '${password}';
+  CREATE ROLE trusted LOGIN;
   SET password_encryption = 'md5'; CREATE ROLE md5 LOGIN PASSWORD '${password}';`;
 
 const hba = `
