@@ -24,18 +24,19 @@ export function loadMigrations(folder: URL): Migration[] {
   });
 }
 
-const title = ({ version, name }: AppliedMigration): string => `${String(version).padStart(4, '0')}_${name}`;
+/** As its file is called, without the ending. */
+export const toTitle = ({ version, name }: AppliedMigration): string => `${String(version).padStart(4, '0')}_${name}`;
 
 /** Error: versions are not 1, 2, 3, … */
 function checkNumbering(available: readonly Migration[]): void {
   available.forEach((migration, index) => {
     const before = available[index - 1];
     if (before?.version === migration.version) {
-      throw new Error(`${title(before)} and ${title(migration)} have the same version: renumber the newer one.`);
+      throw new Error(`${toTitle(before)} and ${toTitle(migration)} have the same version: renumber the newer one.`);
     }
     if (migration.version !== index + 1) {
       const missing = String(index + 1).padStart(4, '0');
-      throw new Error(`There is no migration ${missing}, though there is ${title(migration)}: number without a gap.`);
+      throw new Error(`There is no migration ${missing}, though there is ${toTitle(migration)}: number without a gap.`);
     }
   });
 }
@@ -52,13 +53,13 @@ export function pendingMigrations(applied: readonly AppliedMigration[], availabl
     const known = inOrder[done.version - 1];
     if (known === undefined) {
       throw new Error(
-        `The database is newer than this code: it has migration ${title(done)}, and the newest known here is ` +
+        `The database is newer than this code: it has migration ${toTitle(done)}, and the newest known here is ` +
           `${inOrder.length}. Start the version of the server that brought it, or a newer one.`,
       );
     }
     if (known.checksum !== done.checksum) {
       throw new Error(
-        `Migration ${title(done)} was changed after it had been applied: restore its text, and put the change into ` +
+        `Migration ${toTitle(done)} was changed after it had been applied: restore its text, and put the change into ` +
           'a new migration.',
       );
     }
@@ -68,7 +69,7 @@ export function pendingMigrations(applied: readonly AppliedMigration[], availabl
   const skipped = pending.find(({ version }) => version <= versions.size);
   if (skipped !== undefined) {
     throw new Error(
-      `The database has later migrations but lacks ${title(skipped)}: restore the table schema_migrations, or the ` +
+      `The database has later migrations but lacks ${toTitle(skipped)}: restore the table schema_migrations, or the ` +
         'database, from a backup.',
     );
   }

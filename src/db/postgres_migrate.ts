@@ -1,6 +1,6 @@
 import type { Connection } from '../wire/postgres.ts';
 import { PostgresError } from '../wire/postgres_errors.ts';
-import { pendingMigrations } from './migrations.ts';
+import { pendingMigrations, toTitle } from './migrations.ts';
 import type { AppliedMigration } from './migrations.ts';
 import type { Migration } from './database.ts';
 
@@ -32,14 +32,16 @@ export async function applyMigrations(
   const [applied] = await connection.run([{ sql: selectApplied, params: [] }], timeoutMs);
   const known = (applied?.rows ?? []).map(([version, name, checksum]) => ({ version, name, checksum }));
   const pending = pendingMigrations(known as AppliedMigration[], available);
-  for (const { version, name, sql, checksum } of pending) {
+  for (const migration of pending) {
+    const { version, name, sql, checksum } = migration;
+    const title = toTitle(migration);
     try {
       await connection.script(sql, timeoutMs);
     } catch (cause) {
       if (!(cause instanceof PostgresError)) throw cause;
-      throw new Error(`Migration ${name} was refused, and nothing was changed: ${cause.message}`, { cause });
+      throw new Error(`Migration ${title} was refused, and nothing was changed: ${cause.message}`, { cause });
     }
-    if (connection.status !== 'open') throw new Error(`Migration ${name} must not end the transaction it runs in.`);
+    if (connection.status !== 'open') throw new Error(`Migration ${title} must not end the transaction it runs in.`);
     await connection.run([{ sql: insertApplied, params: [version, name, checksum] }], timeoutMs);
   }
   await connection.script('COMMIT', timeoutMs);

@@ -3,7 +3,10 @@ import { PostgresError } from './postgres_errors.ts';
 /** What a parameter or a column can hold here. */
 export type Field = string | number | null;
 
-/** What a server's message is about, by its first byte. https://www.postgresql.org/docs/current/protocol-message-formats.html */
+/**
+ * What a server's message is about, by its first byte.
+ * https://www.postgresql.org/docs/current/protocol-message-formats.html
+ */
 export const message = {
   authentication: 0x52, // R
   backendKeyData: 0x4b, // K

@@ -137,7 +137,7 @@ async function logIn(socket: Socket, frames: Frames, { user, password, database 
     throw new Error("The server wants the password as MD5: set password_encryption = 'scram-sha-256' there, and the " +
       'password anew.');
   }
-  if (asked.kind !== 0) throw new Error(`The server wants authentication of kind ${asked.kind}; SCRAM-SHA-256 is known.`);
+  if (asked.kind !== 0) throw new Error(`The server wants authentication of kind ${asked.kind}, which is not known.`);
   const { type, body } = await inbox.next();
   if (type === message.error) throw readError(body, 0, body.length).error;
   if (type !== message.ready) throw new Error('The server spoke out of turn.');

@@ -88,7 +88,8 @@ export async function createCluster({ settings = [], hba = '' }: { settings?: st
     port,
     url,
     async start() {
-      const options = [`port=${port}`, 'listen_addresses=127.0.0.1', 'unix_socket_directories=', 'fsync=off', ...settings];
+      const listening = [`port=${port}`, 'listen_addresses=127.0.0.1', 'unix_socket_directories='];
+      const options = [...listening, 'fsync=off', ...settings];
       for (let tries = 1; ; tries += 1) {
         child = spawnAsOwner(program('postgres'), ['-D', data, ...options.flatMap((option) => ['-c', option])]);
         const ready = async (): Promise<boolean> => {

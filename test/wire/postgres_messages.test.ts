@@ -33,8 +33,8 @@ function framesOf(chunks: readonly Buffer[], trusted = true): string[] {
 }
 
 test('messages are found however the stream is cut', () => {
-  const messages = [framed('1'), framed('D', row('abc', null)), framed('C', text('SELECT 1')), framed('Z', Buffer.from('I'))];
-  const stream = Buffer.concat(messages);
+  const completed = [framed('C', text('SELECT 1')), framed('Z', Buffer.from('I'))];
+  const stream = Buffer.concat([framed('1'), framed('D', row('abc', null)), ...completed]);
   const whole = framesOf([stream]);
   assert.equal(whole.length, 4);
   for (let at = 0; at <= stream.length; at += 1) {
@@ -70,7 +70,8 @@ test('columns are text or integers, and nothing else', () => {
   ]);
   assert.deepEqual(kinds(), []);
   for (const type of [16, 17, 700, 701, 1114, 1184, 1700, 2950, 3802]) {
-    assert.throws(() => kinds(column('flag', type)), { name: 'TypeError', message: new RegExp(`flag has type ${type}`) });
+    const message = new RegExp(`flag has type ${type}`);
+    assert.throws(() => kinds(column('flag', type)), { name: 'TypeError', message });
   }
   const cut = Buffer.concat([int16(1), column('a', 25)]);
   for (let end = 0; end < cut.length; end += 1) {
@@ -114,9 +115,8 @@ test('the number of changed rows is read off the command tag', () => {
 });
 
 test('an error keeps what identifies it, and no row', () => {
-  const body = Buffer.concat(
-    ['SFEHLER', 'VERROR', 'C23505', 'Mduplicate key', 'DKey (email)=(a@b.c)', 'nusers_email_key'].map(text).concat(Buffer.of(0)),
-  );
+  const fields = ['SFEHLER', 'VERROR', 'C23505', 'Mduplicate key', 'DKey (email)=(a@b.c)', 'nusers_email_key'];
+  const body = Buffer.concat([...fields.map(text), Buffer.of(0)]);
   const { error, fatal } = readError(body, 0, body.length);
   assert.equal(fatal, false);
   assert.equal(error.message, 'duplicate key (SQLSTATE 23505)');
