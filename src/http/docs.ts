@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 
 /** What the page is made of, each script after those that it needs. */
 const SCRIPTS = [
-  'dom', 'document', 'words', 'check', 'request', 'snippets', 'session', 'answer', 'field', 'form', 'shape', 'workbench',
-  'operation', 'account', 'page',
+  'dom', 'document', 'words', 'check', 'request', 'snippets', 'session', 'answer', 'field', 'form', 'shape',
+  'workbench', 'operation', 'account', 'page',
 ];
 
 export interface Docs {

@@ -75,6 +75,7 @@ export interface Browser {
 }
 
 type Parameters = Record<string, unknown>;
+type Listener = (method: string, params: any) => void;
 type Send = (method: string, params?: Parameters) => Promise<any>;
 
 /** Starts a browser with a profile of its own, which is gone after `close`. */
@@ -122,7 +123,7 @@ async function addressFrom(stderr: NodeJS.ReadableStream): Promise<string> {
 /** Commands and events of the DevTools protocol over one socket, for many sessions. */
 function createConnection(socket: WebSocket) {
   const waiting = new Map<number, PromiseWithResolvers<any>>();
-  const listeners = new Map<string, (method: string, params: any) => void>();
+  const listeners = new Map<string, Listener>();
   let lastId = 0;
   socket.addEventListener('message', ({ data }) => {
     const { id, result, error, method, params, sessionId } = JSON.parse(String(data));
@@ -149,7 +150,7 @@ const KEYS: Readonly<Record<string, Parameters>> = {
   ' ': { code: 'Space', windowsVirtualKeyCode: 32, text: ' ' },
 };
 
-async function createPage(send: Send, listen: (listener: (method: string, params: any) => void) => void): Promise<Page> {
+async function createPage(send: Send, listen: (listener: Listener) => void): Promise<Page> {
   const errors: string[] = [];
   const requests: string[] = [];
   let loaded = Promise.withResolvers<void>();

@@ -17,7 +17,8 @@ const load = (name: string): Promise<any> => import(new URL(name, folder).href);
 const run = promisify(execFile);
 
 const { html, contentSecurityPolicy } = createDocs();
-const inside = (tag: string) => [...html.matchAll(new RegExp(`<${tag}(?: [^>]*)?>([^]*?)</${tag}>`, 'g'))].map((m) => m[1]!);
+const inside = (tag: string) =>
+  [...html.matchAll(new RegExp(`<${tag}(?: [^>]*)?>([^]*?)</${tag}>`, 'g'))].map((match) => match[1]!);
 const [style, script] = [inside('style')[0]!, inside('script')[0]!];
 
 test('The policy allows the one style and the one script of the page by their hashes, and nothing else', () => {
@@ -101,11 +102,14 @@ test('The page finds in a body exactly what the server finds in it', async () =>
   const email = 'a@a.aa';
   const values = [
     {}, null, [], 'text', 1, 1.5, true, { email }, { email: null }, { email: 1 }, { email: '' }, { email: 'nobody' },
-    { email: 'aaaaaaaaa@a.aa' }, { email, name: null }, { email, name: '' }, { email, name: '𝒜𝒜𝒜' }, { email, name: 'abcd' },
+    { email: 'aaaaaaaaa@a.aa' }, { email, name: null }, { email, name: '' }, { email, name: '𝒜𝒜𝒜' },
+    { email, name: 'abcd' },
     { email, secret: 'é' }, { email, secret: 'ééé' }, { email, secret: 'a\0' }, { email, secret: 'a\ud800' },
-    { email, code: 'A' }, { email, code: 'a' }, { email, id: 'x' }, { email, id: '0198f3c2-7b6e-7d55-a3c0-0123456789AB' },
+    { email, code: 'A' }, { email, code: 'a' }, { email, id: 'x' },
+    { email, id: '0198f3c2-7b6e-7d55-a3c0-0123456789AB' },
     { email, at: 'now' }, { email, at: '2026-01-31T12:00:00Z' }, { email, role: 'root' }, { email, role: 'user' },
-    { email, age: 0 }, { email, age: 5 }, { email, age: 10 }, { email, age: 1.5 }, { email, age: '5' }, { email, on: 'yes' },
+    { email, age: 0 }, { email, age: 5 }, { email, age: 10 }, { email, age: 1.5 }, { email, age: '5' },
+    { email, on: 'yes' },
     { email, tags: [] }, { email, tags: [{}, { tag: 1 }, 'x'] }, { email, 'a/b~c': 1 }, { email, constructor: 1 },
     JSON.parse('{"email":"a@a.aa","__proto__":1}'),
   ];
@@ -124,6 +128,7 @@ test('Rules are told in words', async () => {
     [integer({ minimum: 1, maximum: 100, default: 20 }), 'whole number', '1 to 100, 20 unless given'],
     [string({ format: 'email', pattern: '^.$' }), 'string', 'an e-mail address'],
     [string({ pattern: '^[a-z]$' }), 'string', 'matches ^[a-z]$'],
+    [string({ pattern: `^${'a'.repeat(50)}$`, description: 'Many a.' }), 'string', ''],
     [array(string()), 'list of string', ''],
     [{}, 'anything', ''],
   ];
@@ -151,7 +156,8 @@ test('A document with almost nothing in it, or with circles, can still be shown'
   for (const odd of [{}, { paths: null, tags: 1, components: [] }, { paths: { '/a': { get: null } } }]) {
     assert.deepEqual(readDocument(odd).operations, []);
   }
-  const tree: any = { type: 'object', properties: { children: { type: 'array', items: { $ref: '#/components/schemas/Tree' } } } };
+  const items = { $ref: '#/components/schemas/Tree' };
+  const tree: any = { type: 'object', properties: { children: { type: 'array', items } } };
   const { operations } = readDocument({
     paths: { '/a': { get: { responses: { 200: { content: { 'application/json': { schema: tree } } }, 404: {} } } } },
     components: { schemas: { Tree: tree, Loop: { $ref: '#/components/schemas/Loop' } } },
@@ -174,7 +180,8 @@ test('A request copied as curl, fetch or Python is the request that was shown', 
   await once(server.listen(0, '127.0.0.1'), 'listening');
   t.after(() => server.close());
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/a%20b?q=%27`;
-  const value = { name: `O'Neil "Ü" \\ $HOME 𝒜`, none: null, yes: true, no: false, list: [1, 2.5], inner: { 'a b': '\n' } };
+  const words = { name: `O'Neil "Ü" \\ $HOME 𝒜`, 'a b': '\n' };
+  const value = { words, none: null, yes: true, no: false, list: [1, 2.5] };
   const headers = { Authorization: 'Bearer t.o.k', 'Content-Type': 'application/json' };
   const requests = [
     { method: 'POST', url, headers, body: JSON.stringify(value) },
@@ -187,15 +194,16 @@ test('A request copied as curl, fetch or Python is the request that was shown', 
   ];
   for (const [language, command, flags] of programs) {
     for (const request of requests) {
-      const answer = await run(command, [...flags, snippets[language](request)]).catch((error: unknown) => error as Error);
+      const program = snippets[language](request);
+      const answer = await run(command, [...flags, program]).catch((error: unknown) => error as Error);
       if (answer instanceof Error && /ENOENT|not found/.test(answer.message)) {
         t.diagnostic(`${language} is not installed`);
         continue;
       }
       assert.match((answer as { stdout: string }).stdout, /refused/);
       const isPost = request.method === 'POST';
-      const expected = ['/a%20b?q=%27', ...(isPost ? ['Bearer t.o.k', 'application/json', value] : [undefined, undefined, ''])];
-      assert.deepEqual(seen.pop(), [request.method, ...expected], language);
+      const rest = isPost ? ['Bearer t.o.k', 'application/json', value] : [undefined, undefined, ''];
+      assert.deepEqual(seen.pop(), [request.method, '/a%20b?q=%27', ...rest], language);
     }
   }
 });

@@ -48,10 +48,12 @@ function createControl(way, name, schema, required, attributes) {
  */
 export function createField({ id, name, schema, required, changed }) {
   const way = manner(schema);
-  const hintText = [way === TEXT || way === CHOICE ? '' : typeInWords(schema), ...rulesInWords(schema)].filter(Boolean);
   const example = exampleOf(schema);
-  if (!required && example !== undefined && way !== CHOICE) hintText.push(`such as ${way.text(example) ?? example}`);
-  const hint = h('p.hint', { id: `${id}-hint` }, hintText.join(', '));
+  const words = rulesInWords(schema);
+  if (way === NUMBER || way === RAW) words.unshift(typeInWords(schema));
+  if (way === TEXT && !required && example !== undefined) words.push(`such as ${example}`);
+  const hintText = words.join(', ');
+  const hint = h('p.hint', { id: `${id}-hint` }, hintText);
   const control = createControl(way, name, schema, required, {
     id,
     name,
@@ -95,7 +97,7 @@ export function createField({ id, name, schema, required, changed }) {
     show(fault) {
       element.classList.toggle('wrong', fault !== undefined);
       control.setAttribute('aria-invalid', String(fault !== undefined));
-      hint.textContent = fault ?? hintText.join(', ');
+      hint.textContent = fault ?? hintText;
     },
     isWrong: () => element.classList.contains('wrong'),
     focus: () => control.focus(),

@@ -21,6 +21,8 @@ function range(least, most, unit = '') {
   return most === undefined ? `at least ${least}${unit}` : `${least} to ${most}${unit}`;
 }
 
+const tellsItself = ({ format, pattern, description }) => FORMATS[format] || (description && pattern.length > 40);
+
 /** What a value must obey beyond its type, a phrase a rule: "1 to 200 characters", "one of user, admin". */
 export function rulesInWords(schema) {
   const show = (value) => (typeof value === 'string' ? value : JSON.stringify(value));
@@ -32,7 +34,7 @@ export function rulesInWords(schema) {
     range(undefined, schema['x-maxBytes'], ' bytes'),
     range(schema.minimum, schema.maximum),
     range(schema.minItems, schema.maxItems, ' entries'),
-    schema.pattern !== undefined && !FORMATS[schema.format] && `matches ${schema.pattern}`,
+    schema.pattern !== undefined && !tellsItself(schema) && `matches ${schema.pattern}`,
     schema.default !== undefined && `${show(schema.default)} unless given`,
   ].filter(Boolean);
 }
