@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { createAccounts } from './bench/accounts.ts';
 import type { Accounts } from './bench/accounts.ts';
 import type { Load, LoadResult } from './bench/load.ts';
-import { findMachine, generate, hashFloor } from './bench/machine.ts';
+import { attempts, findMachine, generate, hashFloor, undisturbed } from './bench/machine.ts';
 import type { Machine } from './bench/machine.ts';
 import { figure, median, toTable } from './bench/report.ts';
 import type { Measure, Report } from './bench/report.ts';
@@ -30,7 +30,8 @@ const help = `Usage: npm run bench -- [options]
 
 The server (src/main.ts, its log lines written to /dev/null) and node:http answering a constant run on the first core,
 the load on the second (with taskset). The one that is not measured is stopped meanwhile. "in cpu" is the ratio of
-processor time for a request, "cpu µs" that time; they move less than the rates when the machine has other work.
+processor time for a request, "cpu µs" that time; they move less than the rates when the machine has other work, or
+when the load is slower than a bare node:http. A load that other processes disturb is measured again, a few times.
 `;
 
 /** What each measure is to reach: first the goal, then the aim. */
@@ -69,14 +70,27 @@ interface Run extends LoadResult {
   cpuMicros: number;
 }
 
-async function measure(bench: Bench, target: Target, what: string, load: Omit<Load, 'port'>): Promise<Run> {
+/** `load` is asked again for each attempt: refresh tokens are good for one. */
+async function measure(
+  bench: Bench,
+  target: Target,
+  what: string,
+  load: () => Omit<Load, 'port'>,
+): Promise<Run> {
   only(bench, target);
-  const before = target.cpuSeconds();
-  const result = await generate(bench.machine, { ...load, port: target.port });
-  const cpuMicros = ((target.cpuSeconds() - before) * 1e6) / result.requests;
-  const run = { ...result, perSecond: result.requests / result.seconds, cpuMicros };
-  flag(bench, target, what, result);
-  return run;
+  const run = await quietly(bench, what, async () => {
+    const before = target.cpuSeconds();
+    const result = await generate(bench.machine, { ...load(), port: target.port });
+    return { ...result, cpuMicros: ((target.cpuSeconds() - before) * 1e6) / result.requests };
+  });
+  flag(bench, target, what, run);
+  return { ...run, perSecond: run.requests / run.seconds };
+}
+
+async function quietly<T>({ machine, bare, server, report }: Bench, what: string, run: () => Promise<T>): Promise<T> {
+  const { result, disturbed } = await undisturbed(machine, [bare.pid(), server.pid()], run);
+  if (disturbed && !report.disturbed.includes(what)) report.disturbed.push(what);
+  return result;
 }
 
 function flag({ report }: Bench, { name }: Target, what: string, { requests, non2xx, socketErrors }: LoadResult): void {
@@ -97,23 +111,21 @@ const over = (above: readonly number[], below: readonly number[]): number[] =>
   above.map((value, i) => value / (below[i] ?? NaN));
 
 /** Server against bare, in turns. */
-async function compare(bench: Bench, name: 'ping' | 'me' | 'refresh', loadOf: (round: number) => Omit<Load, 'port'>) {
-  const { rounds, bare, server, report, say } = bench;
+async function compare(bench: Bench, name: 'ping' | 'me' | 'refresh', load: Omit<Load, 'port'>): Promise<void> {
+  const { rounds, bare, server, accounts, report, say } = bench;
   const runs: { bare: Run[]; server: Run[] } = { bare: [], server: [] };
+  const refreshToken = JSON.stringify({ refresh_token: 'x'.repeat(300) });
   for (let round = 0; round <= rounds; round += 1) {
-    const load = loadOf(round);
-    // The first round warms both up and is not counted. A bare server names no successors: it gets one constant body.
+    // The first round warms both up and is not counted.
     const seconds = round === 0 ? Math.min(2, load.seconds) : load.seconds;
-    const { tokensFile, ...constant } = load;
-    const bareBody = tokensFile === undefined ? {} : { body: JSON.stringify({ refresh_token: 'x'.repeat(300) }) };
-    const pair = {
-      bare: await measure(bench, bare, name, { ...constant, ...bareBody, seconds }),
-      server: await measure(bench, server, name, { ...load, seconds }),
-    };
+    const bareRun = await measure(bench, bare, name, () =>
+      ({ ...load, seconds, ...(name === 'refresh' ? { body: refreshToken } : {}) }));
+    const run = await measure(bench, server, name, () =>
+      ({ ...load, seconds, ...(name === 'refresh' ? { tokensFile: accounts.nextTokens() } : {}) }));
     if (round === 0) continue;
-    runs.bare.push(pair.bare);
-    runs.server.push(pair.server);
-    say(`${name} ${round}/${rounds}: bare ${figure(pair.bare.perSecond)}/s, server ${figure(pair.server.perSecond)}/s`);
+    runs.bare.push(bareRun);
+    runs.server.push(run);
+    say(`${name} ${round}/${rounds}: bare ${figure(bareRun.perSecond)}/s, server ${figure(run.perSecond)}/s`);
   }
   const rate = (of: Run[]): number[] => of.map(({ perSecond }) => perSecond);
   const cpu = (of: Run[]): number[] => of.map(({ cpuMicros }) => cpuMicros);
@@ -129,6 +141,7 @@ async function compare(bench: Bench, name: 'ping' | 'me' | 'refresh', loadOf: (r
 
 const json = { 'Content-Type': 'application/json' };
 const pingLoad = { method: 'GET' as const, path: '/api/v1/public/ping', headers: {} };
+const refreshLoad = { method: 'POST' as const, path: '/api/v1/auth/refresh', headers: json };
 const meLoad = ({ accessToken }: Accounts) =>
   ({ method: 'GET' as const, path: '/api/v1/users/me', headers: { Authorization: `Bearer ${accessToken}` } });
 const loginLoad = ({ credentials }: Accounts) =>
@@ -140,12 +153,12 @@ async function compareLogin(bench: Bench): Promise<number> {
   const floors: number[] = [];
   const rates: number[] = [];
   // The first login makes a new hash with the parameters of now.
-  await measure(bench, server, 'login', { ...load, connections: 1, seconds: 1 });
+  await measure(bench, server, 'login', () => ({ ...load, connections: 1, seconds: 1 }));
   for (let round = 1; round <= rounds; round += 1) {
     server.freeze();
     bare.freeze();
-    floors.push(await hashFloor(machine, load.seconds));
-    rates.push((await measure(bench, server, 'login', load)).perSecond);
+    floors.push(await quietly(bench, 'raw scrypt', () => hashFloor(machine, load.seconds)));
+    rates.push((await measure(bench, server, 'login', () => load)).perSecond);
     say(`login ${round}/${rounds}: raw scrypt ${figure(floors.at(-1) ?? 0)}/s, server ${figure(rates.at(-1) ?? 0)}/s`);
   }
   report.measures.push({
@@ -160,22 +173,28 @@ async function compareLogin(bench: Bench): Promise<number> {
 /** `users/me` alone and while clients log in without pause. */
 async function compareFlood(bench: Bench, loginRate: number): Promise<void> {
   const { server, machine, rounds, accounts, report, say } = bench;
-  const seconds = Math.max(bench.duration, 5);
+  const seconds = Math.max(bench.duration, 8);
   const load = { ...meLoad(accounts), connections: connections.me, seconds };
+  const flood = { ...loginLoad(accounts), port: server.port, connections: connections.flood, seconds: seconds + 1 };
   const p99: { quiet: number[]; flooded: number[] } = { quiet: [], flooded: [] };
   const logins: number[] = [];
   for (let round = 1; round <= rounds; round += 1) {
-    p99.quiet.push((await measure(bench, server, 'users/me', load)).p99Ms);
-    const flood = generate(machine, {
-      ...loginLoad(accounts), port: server.port, connections: connections.flood, seconds: seconds + 1,
+    const quiet = await measure(bench, server, 'users/me', () => load);
+    const { flooded, beside } = await quietly(bench, 'users/me under logins', async () => {
+      const running = generate(machine, flood);
+      await sleep(500);
+      const flooded = await generate(machine, { ...load, port: server.port });
+      const beside = await running;
+      // What the clients left behind is hashed before anything else is measured.
+      await sleep(2000);
+      return { flooded, beside };
     });
-    await sleep(500);
-    p99.flooded.push((await measure(bench, server, 'users/me under logins', load)).p99Ms);
-    const result = await flood;
-    flag(bench, server, 'login beside users/me', result);
-    logins.push(result.requests / result.seconds);
-    const [quiet, flooded] = [p99.quiet.at(-1) ?? NaN, p99.flooded.at(-1) ?? NaN];
-    say(`flood ${round}/${rounds}: p99 ${figure(quiet)} ms, under logins ${figure(flooded)} ms`);
+    flag(bench, server, 'users/me under logins', flooded);
+    if (beside.requests > 0) flag(bench, server, 'login beside users/me', beside);
+    p99.quiet.push(quiet.p99Ms);
+    p99.flooded.push(flooded.p99Ms);
+    logins.push(beside.requests === 0 ? 0 : beside.requests / beside.seconds);
+    say(`flood ${round}/${rounds}: p99 ${figure(quiet.p99Ms)} ms, under logins ${figure(flooded.p99Ms)} ms`);
   }
   report.measures.push({
     name: 'users/me p99 under logins',
@@ -226,14 +245,9 @@ async function runAll(bench: Bench): Promise<void> {
   await server.start();
   await sleep(1000);
   if (has('memory')) compareMemory(bench, 'idle');
-  if (has('ping')) await compare(bench, 'ping', () => ({ ...pingLoad, connections: connections.ping, seconds }));
-  if (has('me')) await compare(bench, 'me', () => ({ ...meLoad(accounts), connections: connections.me, seconds }));
-  if (has('refresh')) {
-    await compare(bench, 'refresh', (round) => ({
-      method: 'POST', path: '/api/v1/auth/refresh', headers: json, tokensFile: accounts.tokensFiles[round] ?? '',
-      connections: connections.refresh, seconds,
-    }));
-  }
+  if (has('ping')) await compare(bench, 'ping', { ...pingLoad, connections: connections.ping, seconds });
+  if (has('me')) await compare(bench, 'me', { ...meLoad(accounts), connections: connections.me, seconds });
+  if (has('refresh')) await compare(bench, 'refresh', { ...refreshLoad, connections: connections.refresh, seconds });
   const loginRate = has('login') ? await compareLogin(bench) : NaN;
   if (has('flood')) await compareFlood(bench, loginRate);
   if (has('memory')) compareMemory(bench, 'after the load');
@@ -285,7 +299,8 @@ async function main(): Promise<void> {
     RATE_LIMIT_DEFAULT: unlimited, RATE_LIMIT_LOGIN: unlimited, RATE_LIMIT_LOGIN_FAILURES: unlimited,
     ACCESS_TOKEN_TTL: '1d', ...options.settings,
   };
-  const scripts = { bare: join(import.meta.dirname, 'bench/bare.ts'), server: join(import.meta.dirname, '../src/main.ts') };
+  const here = import.meta.dirname;
+  const scripts = { bare: join(here, 'bench/bare.ts'), server: join(here, '../src/main.ts') };
   const errorFile = join(folder, 'stderr');
   const bare = await createTarget({ name: 'bare', script: scripts.bare, env: shared, cwd: folder, errorFile, machine });
   const server = await createTarget({ name: 'server', script: scripts.server, env, cwd: folder, errorFile, machine });
@@ -300,6 +315,7 @@ async function main(): Promise<void> {
     load: machine.wrk ? 'wrk' : 'its own process',
     options: { rounds: options.rounds, duration: options.duration, settings: options.settings },
     measures: [],
+    disturbed: [],
     flagged: [],
   };
 
@@ -307,7 +323,7 @@ async function main(): Promise<void> {
   await server.start({ SCRYPT_LOG2_N: '4', SCRYPT_P: '1' });
   const accounts = await createAccounts({
     port: server.port, folder, tokens: connections.refresh + 1,
-    files: options.names.includes('refresh') ? options.rounds + 1 : 0,
+    files: options.names.includes('refresh') ? (options.rounds + 1) * attempts : 0,
   });
   await server.stop();
   const { rounds, duration } = options;

@@ -8,8 +8,8 @@ export interface Accounts {
   accessToken: string;
   /** The body of a login of another user. */
   credentials: string;
-  /** A file of refresh tokens for each run that uses them up. */
-  tokensFiles: string[];
+  /** A file of refresh tokens that nobody has used; throws when there is none left. */
+  nextTokens(): string;
 }
 
 const loginsAtOnce = 8;
@@ -52,5 +52,13 @@ export async function createAccounts(
     writeFileSync(file, `${found.join('\n')}\n`);
     tokensFiles.push(file);
   }
-  return { accessToken, credentials: JSON.stringify(await register()), tokensFiles };
+  return {
+    accessToken,
+    credentials: JSON.stringify(await register()),
+    nextTokens() {
+      const file = tokensFiles.pop();
+      if (file === undefined) throw new Error('more runs than files of refresh tokens');
+      return file;
+    },
+  };
 }

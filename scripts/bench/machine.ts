@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import type { Load, LoadResult } from './load.ts';
 
 const run = promisify(execFile);
+const ticksPerSecond = 100;
 
 const onPath = (name: string): boolean =>
   (process.env.PATH ?? '').split(delimiter).some((folder) => existsSync(join(folder, name)));
@@ -70,10 +71,48 @@ export function cpuSeconds(pid: number): number {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / 100;
+    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
   } catch {
     return NaN;
   }
+}
+
+/** Processor seconds spent on the two cores by anyone (time taken by the hypervisor is), and by us. */
+function spent(pids: readonly number[]): { at: number; all: number; own: number } {
+  const lines = readFileSync('/proc/stat', 'utf8').split('\n').filter((line) => /^cpu[01] /.test(line));
+  const fields = lines.map((line) => line.split(' ').slice(1).map(Number));
+  const all = fields.reduce((sum, [user = 0, nice = 0, system = 0, , , , , steal = 0]) =>
+    sum + user + nice + system + steal, 0);
+  const stat = readFileSync('/proc/self/stat', 'utf8');
+  const self = stat.slice(stat.lastIndexOf(')') + 2).split(' ').slice(11, 15).map(Number);
+  const others = pids.map(cpuSeconds).filter(Number.isFinite);
+  const own = self.reduce((sum, ticks) => sum + ticks, 0) / ticksPerSecond + others.reduce((sum, s) => sum + s, 0);
+  return { at: performance.now(), all: all / ticksPerSecond, own };
+}
+
+/** What part of one core other processes may take before a run is done again. */
+const disturbance = 0.08;
+/** How often a run is done at most. */
+export const attempts = 5;
+
+/** Runs until other processes leave it alone; the least disturbed result, and whether it was disturbed all the same. */
+export async function undisturbed<T>(
+  { isPinned }: Machine,
+  pids: readonly number[],
+  run: () => Promise<T>,
+): Promise<{ result: T; disturbed: boolean }> {
+  if (!isPinned) return { result: await run(), disturbed: false };
+  let best: { result: T; foreign: number } | undefined;
+  for (let attempt = 0; attempt < attempts; attempt += 1) {
+    const before = spent(pids);
+    const result = await run();
+    const after = spent(pids);
+    const foreign = (after.all - before.all - (after.own - before.own)) / ((after.at - before.at) / 1000);
+    if (best === undefined || foreign < best.foreign) best = { result, foreign };
+    if (foreign <= disturbance) break;
+  }
+  if (best === undefined) throw new Error('no attempt was made');
+  return { result: best.result, disturbed: best.foreign > disturbance };
 }
 
 /** Resident memory in MiB; NaN where there is no /proc. */

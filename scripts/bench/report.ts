@@ -23,6 +23,8 @@ export interface Report {
   load: string;
   options: Record<string, unknown>;
   measures: Measure[];
+  /** Measures in which other processes took part of the two cores. */
+  disturbed: string[];
   /** What makes the figures worthless: answers that were not 2xx, broken connections. */
   flagged: string[];
 }
@@ -47,7 +49,7 @@ export const figure = (value: number): string => {
 const ratio = (value: number | undefined): string =>
   value === undefined || !Number.isFinite(value) ? '-' : value.toFixed(3);
 
-export function toTable({ node, machine, load, measures, flagged }: Report): string {
+export function toTable({ node, machine, load, measures, disturbed, flagged }: Report): string {
   const head = ['measure', 'floor', 'server', 'ratio', 'low–high', 'in cpu', 'cpu µs', 'goal', 'aim', ''];
   const rows = measures.map((one) => {
     const sign = one.bound === 'least' ? '≥' : '≤';
@@ -67,6 +69,7 @@ export function toTable({ node, machine, load, measures, flagged }: Report): str
     line(head),
     rule,
     ...rows.map(line),
+    ...(disturbed.length === 0 ? [] : ['', `Other processes disturbed: ${disturbed.join(', ')}`]),
     ...(flagged.length === 0 ? [] : ['', 'NOT TO BE TRUSTED:', ...flagged.map((one) => `  ${one}`)]),
   ].join('\n');
 }

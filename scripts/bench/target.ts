@@ -28,6 +28,8 @@ export interface Target {
   stop(): Promise<void>;
   freeze(): void;
   thaw(): void;
+  /** 0 when it is not running. */
+  pid(): number;
   cpuSeconds(): number;
   residentMb(): number;
 }
@@ -76,6 +78,7 @@ export async function createTarget(options: TargetOptions): Promise<Target> {
     },
     freeze: () => void child?.kill('SIGSTOP'),
     thaw: () => void child?.kill('SIGCONT'),
+    pid: () => child?.pid ?? 0,
     cpuSeconds: () => cpuSeconds(child?.pid ?? 0),
     residentMb: () => residentMb(child?.pid ?? 0),
   };
