@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from '../../src/core/errors.ts';
 import { openPostgres } from '../../src/db/postgres.ts';
 import type { PostgresOptions } from '../../src/db/postgres.ts';
-import type { Database } from '../../src/db/session.ts';
+import type { Database } from '../../src/db/database.ts';
 import type { PostgresError } from '../../src/wire/postgres_errors.ts';
 import { createDatabase, now, openProxy, withoutServer } from '../helpers/postgres.ts';
 import type { FreshDatabase } from '../helpers/postgres.ts';

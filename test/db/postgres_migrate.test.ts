@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { openPostgres } from '../../src/db/postgres.ts';
-import type { Migration } from '../../src/db/session.ts';
+import type { Migration } from '../../src/db/database.ts';
 import { createDatabase, now, withoutServer } from '../helpers/postgres.ts';
 
 describe('a PostgreSQL database migrates', { skip: withoutServer }, () => {

@@ -8,7 +8,7 @@ import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from '../../src/core/errors.ts';
 import { openPostgres } from '../../src/db/postgres.ts';
-import type { Database } from '../../src/db/session.ts';
+import type { Database } from '../../src/db/database.ts';
 import { now } from '../helpers/postgres.ts';
 import { createCluster, freePort, ownFile, spawnAsOwner, withoutBinaries } from '../helpers/postgres_cluster.ts';
 import type { Cluster } from '../helpers/postgres_cluster.ts';
