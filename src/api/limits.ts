@@ -1,7 +1,7 @@
 import { Failure } from '../core/errors.ts';
 import { then } from '../core/maybe.ts';
 import type { Maybe } from '../core/maybe.ts';
-import { chargeItem, retryAfter } from '../core/rate_limit.ts';
+import { chargeItem, isSpent, retryAfter } from '../core/rate_limit.ts';
 import type { Take } from '../core/rate_limit.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { App } from './deps.ts';
@@ -10,13 +10,14 @@ import type { App } from './deps.ts';
 export function charge(app: App, exchange: Exchange, takes: readonly Take[]): Maybe<void> {
   return then(app.buckets.take(takes), ({ refused, untilFull }) => {
     const before = exchange.charges;
-    exchange.charges = [
-      ...before,
-      ...takes.map((take, i) => ({ take, untilFull: untilFull[i]!, refused: i === refused })),
-    ];
+    const isRefused = (i: number): boolean =>
+      refused >= 0 && (i === refused || isSpent(takes[i]!.policy, untilFull[i]!));
+    const charges = takes.map((take, i) => ({ take, untilFull: untilFull[i]!, refused: isRefused(i) }));
+    exchange.charges = [...before, ...charges];
     if (refused < 0) return;
-    const { policy } = takes[refused]!;
-    const failure = new Failure('rate_limited', undefined, { retryAfter: retryAfter(policy, untilFull[refused]!) });
+    // Several may be without a token: the longest wait is the true one.
+    const waits = charges.map((each) => (each.refused ? retryAfter(each.take.policy, each.untilFull) : 0));
+    const failure = new Failure('rate_limited', undefined, { retryAfter: Math.max(...waits) });
     if (before.length === 0) throw failure;
     return then(refund(app, exchange, before.map(({ take }) => take)), () => {
       throw failure;

@@ -65,6 +65,9 @@ export const remaining = (policy: Policy, untilFull: number): number =>
 export const retryAfter = (policy: Policy, untilFull: number): number =>
   Math.max(1, Math.ceil((untilFull + policy.cost - policy.span) / 1e9));
 
+/** Whether a bucket that is full in `untilFull` nanoseconds holds less than one token. */
+export const isSpent = (policy: Policy, untilFull: number): boolean => untilFull + policy.cost > policy.span;
+
 interface Bucket {
   /** The moment (monotonic nanoseconds) at which it is full. */
   fullAt: number;
@@ -109,7 +112,7 @@ export class InMemoryStore implements BucketStore {
       const { policy, key } = takes[i]!;
       const shelf = this.#shelf(policy);
       const until = untilFullOf(shelf.open.get(key) ?? shelf.spent.get(key), policy, now);
-      if (refused < 0 && until + policy.cost > policy.span) refused = i;
+      if (refused < 0 && isSpent(policy, until)) refused = i;
       untilFull.push(until);
     }
     if (refused >= 0) return { refused, untilFull };
