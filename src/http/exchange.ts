@@ -24,10 +24,8 @@ export interface ExchangeContext {
   onAnswered(exchange: Exchange): void;
 }
 
+const STALLED_MS = 60_000;
 const KEPT_REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/;
-
-/** Header fields that a request may carry once (RFC 9110 §5.3); a second one is a way to be misunderstood. */
-const SINGLE = { host: 'Host', authorization: 'Authorization', contentType: 'Content-Type' } as const;
 
 /** One request and its answer. */
 export class Exchange {
@@ -90,28 +88,28 @@ export class Exchange {
     this.fault = repeated ?? target.fault ?? this.#framingFault();
   }
 
-  /** One pass over the header fields; they are looked at as they came, since Node's `headers` hides repetitions. */
+  /**
+   * One pass over the header fields as they came, since Node's `headers` hides repetitions: of a field that may be
+   * there once (RFC 9110 §5.3) a second one is a way to be misunderstood.
+   */
   #readHeaders(raw: readonly string[]) {
     let requestId: string | undefined;
     let forwardedFor: string | undefined;
     let repeated: Failure | undefined;
-    const single = (field: keyof typeof SINGLE, value: string): void => {
-      if (this[field] !== undefined) {
-        repeated = new Failure(field === 'host' ? 'invalid_host' : 'duplicate_header', `${SINGLE[field]} is repeated.`);
-      }
-      this[field] = value;
-    };
     for (let i = 0; i < raw.length; i += 2) {
       const value = raw[i + 1]!;
       switch (raw[i]!.toLowerCase()) {
         case 'host':
-          single('host', value);
+          if (this.host !== undefined) repeated = new Failure('invalid_host', 'Host is repeated.');
+          this.host = value;
           break;
         case 'authorization':
-          single('authorization', value);
+          if (this.authorization !== undefined) repeated = new Failure('duplicate_header', 'Authorization is repeated.');
+          this.authorization = value;
           break;
         case 'content-type':
-          single('contentType', value);
+          if (this.contentType !== undefined) repeated = new Failure('duplicate_header', 'Content-Type is repeated.');
+          this.contentType = value;
           break;
         case 'content-encoding':
           this.contentEncoding = value;
@@ -187,6 +185,8 @@ export class Exchange {
     }
     this.#res.writeHead(status, all);
     this.#res.end(body, encoding);
+    const { socket } = this.req;
+    if (socket.writableLength > 0) socket.setTimeout(STALLED_MS); // Who does not take the answer is not waited for.
     this.#context.onAnswered(this);
   }
 

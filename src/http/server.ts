@@ -37,8 +37,12 @@ export interface HttpServer {
   readonly draining: boolean;
 }
 
+interface Newest {
+  exchange: Exchange;
+  res: ServerResponse;
+}
+
 const TIMEOUTS: Timeouts = { headersMs: 10_000, requestMs: 30_000, checkMs: 1_000 };
-const STALLED_MS = 60_000;
 const MAX_HEADER_BYTES = 16_384;
 const MAX_CONNECTIONS = 20_000;
 
@@ -48,12 +52,12 @@ const METHODS = 'GET, HEAD, POST, PATCH, DELETE, OPTIONS';
 export function createHttpServer({ handle, onRejected, timeouts = TIMEOUTS, ...surroundings }: HttpOptions): HttpServer {
   let draining = false;
   /** The newest exchange of each connection. */
-  const newest = new WeakMap<Duplex, { exchange: Exchange; res: ServerResponse }>();
+  const newest = new WeakMap<Duplex, Newest>();
   /** Connections whose parser has found a fault: it says so again for whatever else arrives. */
   const faulty = new WeakSet<Duplex>();
   const context: ExchangeContext = {
     ...surroundings,
-    closesAfter: ({ req }) => draining && newest.get(req.socket)?.exchange.req === req,
+    closesAfter: (exchange) => draining && newest.get(exchange.req.socket)?.exchange === exchange,
   };
 
   const server = createServer({
@@ -66,14 +70,18 @@ export function createHttpServer({ handle, onRejected, timeouts = TIMEOUTS, ...s
   });
   server.maxHeadersCount = 0; // Bounded by their size; a count would drop the surplus silently.
   server.maxConnections = MAX_CONNECTIONS;
-  server.timeout = STALLED_MS;
   Object.assign(server, { httpAllowHalfOpen: true }); // Who has stopped sending (`nc -N`) still gets the answer.
 
   const receive = (awaitsContinue: boolean) => (req: IncomingMessage, res: ServerResponse) => {
+    const last = newest.get(req.socket);
     // Nothing is served behind an answer with `Connection: close` (RFC 9112 §9.6).
-    if (newest.get(req.socket)?.res.shouldKeepAlive === false) return;
+    if (last?.res.shouldKeepAlive === false) return;
     const exchange = new Exchange(req, res, context, awaitsContinue);
-    newest.set(req.socket, { exchange, res });
+    if (last === undefined) newest.set(req.socket, { exchange, res });
+    else {
+      last.exchange = exchange;
+      last.res = res;
+    }
     handle(exchange);
   };
   server.on('request', receive(false));
