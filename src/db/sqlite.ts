@@ -28,7 +28,7 @@ export function openSqlite({ file, lockTimeoutMs = 2_000 }: SqliteOptions): Data
   const endSnapshot = (): void => {
     if (!snapshot) return;
     snapshot = false;
-    reader?.one('COMMIT', []);
+    reader?.rollback(); // Nothing was written; and after an I/O error SQLite has done so itself.
   };
 
   /**
