@@ -154,10 +154,10 @@ export function toFault(error: unknown): SqliteFault {
 /** Primary result codes that mean "not now": busy, locked, out of memory, read-only, I/O, full, can't open. */
 const PASSING = new Set([5, 6, 7, 8, 10, 13, 14]);
 
+export const isPassing = ({ errcode }: SqliteFault): boolean => errcode !== undefined && PASSING.has(errcode & 0xff);
+
 /** What SQLite reported, as a refusal when it will pass, else as the bug it is. */
-export function toError({ message, errcode }: SqliteFault): Error {
-  const cause = Object.assign(new Error(message), { errcode });
-  return errcode !== undefined && PASSING.has(errcode & 0xff)
-    ? new Failure('unavailable', undefined, { cause, retryAfter: 1 })
-    : cause;
+export function toError(fault: SqliteFault): Error {
+  const cause = Object.assign(new Error(fault.message), { errcode: fault.errcode });
+  return isPassing(fault) ? new Failure('unavailable', undefined, { cause, retryAfter: 1 }) : cause;
 }
