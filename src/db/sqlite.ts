@@ -28,7 +28,7 @@ export function openSqlite({ file, lockTimeoutMs = 2_000 }: SqliteOptions): Data
   const endSnapshot = (): void => {
     if (!snapshot) return;
     snapshot = false;
-    reader?.one('COMMIT', []);
+    reader?.rollback(); // Nothing was written; and after an I/O error SQLite has done so itself.
   };
 
   /**
@@ -62,6 +62,7 @@ export function openSqlite({ file, lockTimeoutMs = 2_000 }: SqliteOptions): Data
       try {
         return migrate(connection, migrations);
       } finally {
+        endSnapshot();
         if (connection !== memory) connection.close();
       }
     },
@@ -101,7 +102,11 @@ function migrate(connection: SqliteConnection, migrations: readonly Migration[])
       .map(([version, name, checksum]: Row) => ({ version, name, checksum }) as Migration);
     const pending = pendingMigrations(applied, migrations);
     for (const { version, name, sql, checksum } of pending) {
-      connection.exec(sql);
+      try {
+        connection.exec(sql);
+      } catch (cause) {
+        throw new Error(`Migration ${name} was refused, and nothing was changed: ${(cause as Error).message}`, { cause });
+      }
       connection.one(
         `INSERT INTO schema_migrations (version, name, checksum, applied_at)
          VALUES ($1, $2, $3, unixepoch('subsec') * 1000) RETURNING version`,

@@ -104,7 +104,7 @@ export function connect(
   database.enableDefensive(true);
   database.exec('PRAGMA trusted_schema = OFF');
   if (!readOnly) {
-    if (file !== MEMORY) database.exec('PRAGMA journal_mode = WAL');
+    if (file !== MEMORY) switchToWal(database, lockTimeoutMs);
     database.exec('PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216');
   }
   const version = String(database.prepare('SELECT sqlite_version() AS version').get()!['version']);
@@ -139,6 +139,19 @@ export function connect(
   };
 }
 
+/** SQLite itself does not wait when two connections that have just made a file both want this. */
+function switchToWal(database: DatabaseSync, timeoutMs: number): void {
+  const pauseMs = 20;
+  for (let waitedMs = 0; ; waitedMs += pauseMs) {
+    try {
+      return database.exec('PRAGMA journal_mode = WAL');
+    } catch (error) {
+      if (toFault(error).errcode !== BUSY || waitedMs >= timeoutMs) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pauseMs);
+    }
+  }
+}
+
 const BEGIN: Statement = { sql: 'BEGIN IMMEDIATE', params: [] };
 const COMMIT: Statement = { sql: 'COMMIT', params: [] };
 const ROLLBACK: Statement = { sql: 'ROLLBACK', params: [] };
@@ -151,13 +164,14 @@ export function toFault(error: unknown): SqliteFault {
   return { message, errcode };
 }
 
+const BUSY = 5;
 /** Primary result codes that mean "not now": busy, locked, out of memory, read-only, I/O, full, can't open. */
-const PASSING = new Set([5, 6, 7, 8, 10, 13, 14]);
+const PASSING = new Set([BUSY, 6, 7, 8, 10, 13, 14]);
+
+export const isPassing = ({ errcode }: SqliteFault): boolean => errcode !== undefined && PASSING.has(errcode & 0xff);
 
 /** What SQLite reported, as a refusal when it will pass, else as the bug it is. */
-export function toError({ message, errcode }: SqliteFault): Error {
-  const cause = Object.assign(new Error(message), { errcode });
-  return errcode !== undefined && PASSING.has(errcode & 0xff)
-    ? new Failure('unavailable', undefined, { cause, retryAfter: 1 })
-    : cause;
+export function toError(fault: SqliteFault): Error {
+  const cause = Object.assign(new Error(fault.message), { errcode: fault.errcode });
+  return isPassing(fault) ? new Failure('unavailable', undefined, { cause, retryAfter: 1 }) : cause;
 }

@@ -4,7 +4,7 @@ import type { Worker } from 'node:worker_threads';
 import { Failure } from '../core/errors.ts';
 import { startThread } from '../core/threads.ts';
 import type { Outcome, Statement } from './database.ts';
-import { toError } from './sqlite_connection.ts';
+import { isPassing, toError } from './sqlite_connection.ts';
 import type { WriteResult } from './sqlite_connection.ts';
 import type { WriterData, WriterMessage } from './sqlite_writer_thread.ts';
 
@@ -45,6 +45,9 @@ export function createWriter(file: string, lockTimeoutMs: number): SqliteWriter 
     worker.unref();
     worker.on('message', (results: WriteResult[]) => {
       const done = committing;
+      // What kept all of these out keeps out those behind them as well: nobody waits for the same lock in turn.
+      const away = results.every((result) => 'error' in result && isPassing(result.error));
+      if (away) for (const { reject } of queue.splice(0)) reject(new Failure('unavailable', undefined, { retryAfter: 1 }));
       committing = [];
       send();
       done.forEach((waiting, i) => settle(waiting, results[i]!));

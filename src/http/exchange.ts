@@ -20,7 +20,9 @@ export interface ExchangeContext {
   closesAfter(exchange: Exchange): boolean;
   /** Largest request body, bytes. */
   bodyLimit: number;
-  /** Called once an answer has been handed to the socket. */
+  /** Calls the exchange's `deliver` before the event loop waits again. */
+  deliverSoon(exchange: Exchange): void;
+  /** Called once an answer is final. */
   onAnswered(exchange: Exchange): void;
 }
 
@@ -68,6 +70,7 @@ export class Exchange {
   readonly #res: ServerResponse;
   readonly #context: ExchangeContext;
   #awaitsContinue: boolean;
+  #answer: { headers: string[]; body: string | Buffer | undefined; encoding: BufferEncoding } | undefined;
   #aborted = false;
   #abortBody: ((failure: Failure) => void) | undefined;
 
@@ -183,11 +186,18 @@ export class Exchange {
       if (length === body.length) encoding = 'latin1'; // All ASCII: the same bytes, written without looking at each.
       all.push('Content-Type', mediaType!, 'Content-Length', String(length));
     }
-    this.#res.writeHead(status, all);
+    this.#answer = { headers: all, body, encoding };
+    this.#context.deliverSoon(this);
+    this.#context.onAnswered(this);
+  }
+
+  /** Hands the answer to the connection. */
+  deliver(): void {
+    const { headers, body, encoding } = this.#answer!;
+    this.#res.writeHead(this.status, headers);
     this.#res.end(body, encoding);
     const { socket } = this.req;
     if (socket.writableLength > 0) socket.setTimeout(STALLED_MS); // Who does not take the answer is not waited for.
-    this.#context.onAnswered(this);
   }
 
   /** Answers with what `body` gives, in chunks; a failure inside cuts the connection, as nothing else can be said. */

@@ -17,7 +17,7 @@ export interface Timeouts {
   checkMs: number;
 }
 
-export interface HttpOptions extends Omit<ExchangeContext, 'closesAfter'> {
+export interface HttpOptions extends Omit<ExchangeContext, 'closesAfter' | 'deliverSoon'> {
   /** Answers the exchange, always, and never throws. */
   handle(exchange: Exchange): void;
   /** A connection was ended with an answer that no exchange belongs to. */
@@ -58,6 +58,7 @@ export function createHttpServer({ handle, onRejected, timeouts = TIMEOUTS, ...s
   const context: ExchangeContext = {
     ...surroundings,
     closesAfter: (exchange) => draining && newest.get(exchange.req.socket)?.exchange === exchange,
+    deliverSoon: createOutbox(),
   };
 
   const server = createServer({
@@ -146,6 +147,23 @@ export function createHttpServer({ handle, onRejected, timeouts = TIMEOUTS, ...s
           server.close(() => resolve());
         });
       }),
+  };
+}
+
+/**
+ * Answers leave together at the end of a turn of the event loop: a write to a connection whose other side sleeps
+ * costs several times one whose other side is awake, and the first write wakes it for all.
+ */
+function createOutbox(): (exchange: Exchange) => void {
+  let waiting: Exchange[] = [];
+  const deliver = (): void => {
+    const leaving = waiting;
+    waiting = [];
+    for (const exchange of leaving) exchange.deliver();
+  };
+  return (exchange) => {
+    if (waiting.length === 0) setImmediate(deliver);
+    waiting.push(exchange);
   };
 }
 
