@@ -8,14 +8,14 @@ import { parseArgs } from 'node:util';
 import { connectionFaults, connections, waysOut } from './audit/connections.ts';
 import type { Connection } from './audit/connections.ts';
 import {
-  foreignImports, nodeModules, readManifest, readPackages, readRooms, readSources, runtimeFields, settingNames,
-  unreadable,
+  foreignImports, nodeModules, pageFiles, readManifest, readPackages, readRooms, readSources, runtimeFields,
+  settingNames, unreadable,
 } from './audit/facts.ts';
 import type { Package, Room } from './audit/facts.ts';
 import { toSbom } from './audit/sbom.ts';
-import { checkLayers } from './check_layers.ts';
+import { checkLayers, sourceFiles } from './check_layers.ts';
 
-/** Lines of TypeScript in src/ without wire/, at most. */
+/** Lines of code in src/ without what lies beside the core and the page, at most. */
 const lineBudget = 5_000;
 /** The clients of other servers and the instruments: read when one uses them. */
 const besideTheCore = ['wire', 'telemetry'];
@@ -37,7 +37,7 @@ export interface Audit {
   connections: (Connection & { uses: string[] })[];
   rooms: Room[];
   /** What the browser gets: it never runs in the server. */
-  pageFiles: Room[];
+  page: Room[];
   lines: { core: number; total: number; budget: number };
 }
 
@@ -47,7 +47,7 @@ export function audit(root: string, { budget = lineBudget }: { budget?: number }
   const manifest = readManifest(root);
   const packages = readPackages(root);
   const sources = readSources(src);
-  const rooms = readRooms(src, '.ts');
+  const rooms = readRooms(src, sourceFiles(src));
   const codeLines = (counted: readonly Room[]): number => counted.reduce((sum, one) => sum + one.codeLines, 0);
   const total = codeLines(rooms);
   const core = codeLines(rooms.filter(({ room }) => !besideTheCore.includes(room)));
@@ -71,7 +71,8 @@ export function audit(root: string, { budget = lineBudget }: { budget?: number }
       'version and integrity of each'),
     check('every import is node: or relative', foreignImports(sources),
       `${layers.imports} imports in ${sources.length} files`),
-    check('nothing but TypeScript is loaded', unreadable(src), 'the only other code is that of the page, in http/docs'),
+    check('no file is of a kind that these checks cannot read', unreadable(src),
+      'TypeScript, and JavaScript for the browser in http/docs'),
     check('no code is made from text', breaches(isEval), 'no eval, no new Function, no node:vm'),
     check('who imports whom', breaches((rule) => !isEval(rule)), 'no breach of the layer rules'),
     check('every way out is known and has its setting', connectionFaults(sources, settingNames(sources)),
@@ -88,7 +89,7 @@ export function audit(root: string, { budget = lineBudget }: { budget?: number }
     modules: nodeModules(sources),
     connections: open,
     rooms,
-    pageFiles: readRooms(src, '.{js,css,html}'),
+    page: readRooms(src, pageFiles(src)),
     lines: { core, total, budget },
   };
 }
@@ -100,7 +101,7 @@ function columns(rows: string[][]): string[] {
 
 /** The same for people. */
 export function toPage({ name, version, ok, checks, packages, modules, connections, ...rest }: Audit): string {
-  const { rooms, pageFiles, lines } = rest;
+  const { rooms, page, lines } = rest;
   const needed = packages.filter(({ optional }) => !optional);
   const withScripts = packages.filter(({ hasInstallScript }) => hasInstallScript);
   return [
@@ -120,13 +121,13 @@ export function toPage({ name, version, ok, checks, packages, modules, connectio
     'Ways out, and the setting that opens each',
     ...columns(connections.map(({ file, to, setting, uses }) => [setting, file, `${to} (${uses.join(', ')})`])),
     '',
-    'Lines of TypeScript in src/',
+    'Lines of src/',
     ...columns([
       ['', 'files', 'lines', 'neither blank nor comment'],
       ...rooms.map((one) => [one.room, `${one.files}`, `${one.lines}`, `${one.codeLines}`]),
     ]),
     `  code: ${lines.core} without ${besideTheCore.join('/ and ')}/, at most ${lines.budget}; ${lines.total} in all`,
-    ...pageFiles.map((one) => `  for the browser: ${one.files} files, ${one.lines} lines in ${one.room}/`),
+    ...page.map((one) => `  for the browser: ${one.files} files, ${one.lines} lines in ${one.room}/docs/`),
     '',
     ok ? 'Everything holds.' : `${checks.filter((one) => !one.ok).length} of ${checks.length} checks fail.`,
   ].join('\n');

@@ -1,6 +1,7 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { sourceFiles } from '../check_layers.ts';
 import { readModule } from '../source/module.ts';
 import type { Module } from '../source/module.ts';
 import { tokenize } from '../source/tokens.ts';
@@ -85,7 +86,7 @@ export function readPackages(root: string): Package[] {
 }
 
 export const readSources = (src: string): Source[] =>
-  globSync('**/*.ts', { cwd: src }).sort().map((file) => ({ file, ...readModule(join(src, file)) }));
+  sourceFiles(src).map((file) => ({ file, ...readModule(join(src, file)) }));
 
 /** Every `node:` module that the sources import while they run, and the files that do. */
 export function nodeModules(sources: readonly Source[]): Record<string, string[]> {
@@ -102,19 +103,19 @@ export function nodeModules(sources: readonly Source[]): Record<string, string[]
 /** Imports that are neither `node:` nor relative, as `file:line specifier`. */
 export const foreignImports = (sources: readonly Source[]): string[] =>
   sources.flatMap(({ file, imports }) => imports
-    .filter(({ specifier }) => specifier === undefined || !/^(node:|\.\.?\/)/.test(specifier))
-    .map(({ specifier, line }) => `${file}:${line} ${specifier ?? 'a computed name'}`));
+    .filter(({ specifier }) => specifier !== undefined && !/^(node:|\.\.?\/)/.test(specifier))
+    .map(({ specifier, line }) => `${file}:${line} ${specifier}`));
 
 /** Files and lines of each room of src/; files that lie in no room are together under `src`. */
-export function readRooms(src: string, extension: string): Room[] {
+export function readRooms(src: string, filesOf: readonly string[]): Room[] {
   const rooms = new Map<string, Room>();
-  for (const file of globSync(`**/*${extension}`, { cwd: src }).sort()) {
+  for (const file of filesOf) {
     const text = readFileSync(join(src, file), 'utf8');
     const room = file.includes('/') ? file.slice(0, file.indexOf('/')) : 'src';
     const entry = rooms.get(room) ?? { room, files: 0, lines: 0, codeLines: 0 };
     entry.files += 1;
     entry.lines += text.split('\n').length - 1;
-    entry.codeLines += extension === '.ts' ? codeLines(text) : 0;
+    if (/\.(ts|js)$/.test(file)) entry.codeLines += codeLines(text);
     rooms.set(room, entry);
   }
   return [...rooms.values()].sort((a, b) => b.lines - a.lines);
@@ -129,13 +130,12 @@ function codeLines(text: string): number {
   return lines.size;
 }
 
-/** Has to be plain JavaScript: what it says of itself. */
-const THREAD_ENTRY = 'core/thread_entry.js';
-
-/** Files under src/ that Node could load without any of the checks that read TypeScript. */
+/** Files under src/ that Node could load and that none of the checks reads. */
 export const unreadable = (src: string): string[] =>
-  globSync('**/*.{js,mjs,cjs,jsx,tsx,mts,cts,node,wasm}', { cwd: src })
-    .filter((file) => !file.startsWith('http/docs/') && file !== THREAD_ENTRY);
+  globSync('**/*.{mjs,cjs,jsx,tsx,mts,cts,node,wasm}', { cwd: src });
+
+/** What the browser gets. */
+export const pageFiles = (src: string): string[] => globSync('http/docs/**/*.{js,css,html}', { cwd: src });
 
 /** The names of all settings: those in capitals that core/config.ts gives a value to. */
 export const settingNames = (sources: readonly Source[]): Set<string> => {

@@ -42,8 +42,9 @@ export function runLoad(load: Load): Promise<LoadResult> {
   const latencies: number[] = [];
   const result: LoadResult = { requests: 0, seconds: 0, p50Ms: 0, p99Ms: 0, maxMs: 0, non2xx: 0, socketErrors: 0 };
   const began = performance.now();
-  const deadline = began + seconds * 1000;
   let lastAt = began;
+  const end = new AbortController();
+  setTimeout(() => end.abort(), seconds * 1000);
 
   const open = (closed: () => void): void => {
     const socket = connect({ port, host: '127.0.0.1', noDelay: true });
@@ -54,28 +55,26 @@ export function runLoad(load: Load): Promise<LoadResult> {
       sentAt = performance.now();
       socket.write(request, 'latin1');
     };
+    const stop = (): void => void socket.destroy();
+    end.signal.addEventListener('abort', stop);
     socket.setEncoding('latin1');
     socket.on('connect', send);
-    socket.on('data', (chunk: Buffer | string) => {
+    socket.on('data', (chunk) => {
       received += chunk;
       const answer = parseAnswer(received);
       if (answer === undefined) return;
       received = '';
-      const now = performance.now();
-      if (now >= deadline) {
-        socket.destroy();
-        return;
-      }
-      lastAt = now;
+      lastAt = performance.now();
       result.requests += 1;
-      latencies.push(now - sentAt);
+      latencies.push(lastAt - sentAt);
       if (answer.status < 200 || answer.status > 299) result.non2xx += 1;
       else if (constant === undefined) pool.push(/"refresh_token":"([^"]+)"/.exec(answer.body)?.[1] ?? '');
       send();
     });
     socket.on('error', () => {});
     socket.on('close', () => {
-      if (performance.now() >= deadline) {
+      end.signal.removeEventListener('abort', stop);
+      if (end.signal.aborted) {
         closed();
         return;
       }
@@ -83,8 +82,6 @@ export function runLoad(load: Load): Promise<LoadResult> {
       if (result.socketErrors < maxReconnects) open(closed);
       else closed();
     });
-    const timer = setTimeout(() => socket.destroy(), deadline - performance.now());
-    socket.on('close', () => clearTimeout(timer));
   };
 
   const all = Array.from({ length: connections }, () => new Promise<void>((resolve) => open(resolve)));

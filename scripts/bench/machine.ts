@@ -93,7 +93,9 @@ function spent(pids: readonly number[]): { at: number; all: number; own: number 
 /** What part of one core other processes may take before a run is done again. */
 const disturbance = 0.08;
 /** How often a run is done at most. */
-export const attempts = 5;
+export const attempts = 3;
+/** After this long there is no more doing again. */
+const patienceMs = 300_000;
 
 /** Runs until other processes leave it alone; the least disturbed result, and whether it was disturbed all the same. */
 export async function undisturbed<T>(
@@ -109,7 +111,7 @@ export async function undisturbed<T>(
     const after = spent(pids);
     const foreign = (after.all - before.all - (after.own - before.own)) / ((after.at - before.at) / 1000);
     if (best === undefined || foreign < best.foreign) best = { result, foreign };
-    if (foreign <= disturbance) break;
+    if (foreign <= disturbance || performance.now() > patienceMs) break;
   }
   if (best === undefined) throw new Error('no attempt was made');
   return { result: best.result, disturbed: best.foreign > disturbance };

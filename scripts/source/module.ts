@@ -30,7 +30,7 @@ export interface Module {
 const text = (token: Token | undefined): string => token?.text ?? '';
 const isSign = (token: Token | undefined, sign: string): boolean => token?.kind === 'sign' && token.text === sign;
 
-/** `import`, `export … from`, `import()` (of types, too) and `new URL('….ts', import.meta.url)`. */
+/** `import`, `export … from`, `import()` (of types, too) and `new URL('….ts', import.meta.url)` (or `.js`). */
 function importsOf(tokens: readonly Token[]): Import[] {
   const found: Import[] = [];
   tokens.forEach((token, i) => {
@@ -39,7 +39,7 @@ function importsOf(tokens: readonly Token[]): Import[] {
 
     if (token.text === 'URL' && isSign(next, '(') && text(tokens[i + 4]) === 'import') {
       const entry = tokens[i + 2];
-      if (entry?.kind === 'string' && entry.text.endsWith('.ts')) {
+      if (entry?.kind === 'string' && /\.(ts|js)$/.test(entry.text)) {
         found.push({ specifier: entry.text, kind: 'thread', names: [], line: token.line });
       }
       return;

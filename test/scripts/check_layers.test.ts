@@ -72,6 +72,7 @@ test('an import into a room that may not be imported is found, however it is wri
       'core does not import wire/smtp.ts'],
     ['core/a.ts', "export const x = `${await import('../wire/smtp.ts')}`;", 'core does not import wire/smtp.ts'],
     ['http/a.ts', "import { rule } from '../core/rules.ts';", 'http imports only types from core/rules.ts'],
+    ['http/a.ts', "import type { X } from '../wire/smtp.ts';", 'http does not import wire/smtp.ts'],
     ['http/a.ts', "import { User } from '../schemas/user.ts';", 'http does not import schemas/user.ts'],
     ['wire/a.ts', "import { open } from '../db/sqlite.ts';", 'wire does not import db/sqlite.ts'],
     ['db/a.ts', "import { job } from '../jobs/mail.ts';", 'db does not import jobs/mail.ts'],
@@ -83,6 +84,7 @@ test('an import into a room that may not be imported is found, however it is wri
     ['api/a.ts', "import { log } from '../telemetry/log.ts';", 'api imports only types from telemetry/log.ts'],
     ['api/a.ts', "import { log, type Log } from '../telemetry/log.ts';",
       'api imports only types from telemetry/log.ts'],
+    ['core/a.js', "import { send } from '../wire/smtp.ts';", 'core does not import wire/smtp.ts'],
     ['app.ts', "import { x } from './main.ts';", 'app.ts does not import main.ts'],
     ['mail/a.ts', "import { rule } from '../core/rules.ts';", 'mail is no known room'],
   ];
