@@ -9,12 +9,14 @@ import type { App } from './deps.ts';
 /** Takes a token of each bucket, or none and throws the 429; what was taken for the request before is given back. */
 export function charge(app: App, exchange: Exchange, takes: readonly Take[]): Maybe<void> {
   return then(app.buckets.take(takes), ({ refused, untilFull }) => {
+    if (refused < 0) {
+      takes.forEach((take, i) => exchange.charges.push({ take, untilFull: untilFull[i]!, refused: false }));
+      return;
+    }
     const before = exchange.charges;
-    const isRefused = (i: number): boolean =>
-      refused >= 0 && (i === refused || isSpent(takes[i]!.policy, untilFull[i]!));
+    const isRefused = (i: number): boolean => i === refused || isSpent(takes[i]!.policy, untilFull[i]!);
     const charges = takes.map((take, i) => ({ take, untilFull: untilFull[i]!, refused: isRefused(i) }));
     exchange.charges = [...before, ...charges];
-    if (refused < 0) return;
     // Several may be without a token: the longest wait is the true one.
     const waits = charges.map((each) => (each.refused ? retryAfter(each.take.policy, each.untilFull) : 0));
     const failure = new Failure('rate_limited', undefined, { retryAfter: Math.max(...waits) });

@@ -147,7 +147,8 @@ export class InMemoryStore implements BucketStore {
     const shelf = this.#shelf(policy);
     const recovery = fullAt + policy.cost - policy.span;
     const isSpent = recovery > now;
-    const [here, there] = isSpent ? [shelf.spent, shelf.open] : [shelf.open, shelf.spent];
+    const here = isSpent ? shelf.spent : shelf.open;
+    const there = isSpent ? shelf.open : shelf.spent;
     if (isSpent && recovery < this.#nextRecovery) this.#nextRecovery = recovery;
     const bucket = here.get(key);
     if (bucket !== undefined) {
