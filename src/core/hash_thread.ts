@@ -14,7 +14,7 @@ export interface HashJob {
 
 // Requests go first: on Linux this lowers the priority of this thread alone (setpriority(2), "C library/kernel
 // differences"). Elsewhere the whole process would be meant, so it is left as it is.
-if (os.platform() === 'linux') os.setPriority(0, os.constants.priority.PRIORITY_LOW);
+if (os.platform() === 'linux') os.setPriority(0, os.constants.priority.PRIORITY_BELOW_NORMAL);
 
 parentPort!.on('message', ({ password, salt, log2N, r, p, length }: HashJob) => {
   const N = 2 ** log2N;
