@@ -4,6 +4,7 @@
 
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import type { Socket } from 'node:net';
 
 export interface Load {
   port: number;
@@ -32,6 +33,8 @@ export interface LoadResult {
   socketErrors: number;
 }
 
+/** How long the answers that are still due are waited for, or the server would work them off in the next run. */
+const drainMs = 10_000;
 /** Connections that break are opened again, this many times in all. */
 const maxReconnects = 200;
 
@@ -43,8 +46,14 @@ export function runLoad(load: Load): Promise<LoadResult> {
   const result: LoadResult = { requests: 0, seconds: 0, p50Ms: 0, p99Ms: 0, maxMs: 0, non2xx: 0, socketErrors: 0 };
   const began = performance.now();
   let lastAt = began;
-  const end = new AbortController();
-  setTimeout(() => end.abort(), seconds * 1000);
+  const sockets = new Set<Socket>();
+  let isOver = false;
+  setTimeout(() => {
+    isOver = true;
+  }, seconds * 1000);
+  const drained = setTimeout(() => {
+    for (const socket of sockets) socket.destroy();
+  }, seconds * 1000 + drainMs);
 
   const open = (closed: () => void): void => {
     const socket = connect({ port, host: '127.0.0.1', noDelay: true });
@@ -55,8 +64,7 @@ export function runLoad(load: Load): Promise<LoadResult> {
       sentAt = performance.now();
       socket.write(request, 'latin1');
     };
-    const stop = (): void => void socket.destroy();
-    end.signal.addEventListener('abort', stop);
+    sockets.add(socket);
     socket.setEncoding('latin1');
     socket.on('connect', send);
     socket.on('data', (chunk) => {
@@ -64,6 +72,10 @@ export function runLoad(load: Load): Promise<LoadResult> {
       const answer = parseAnswer(received);
       if (answer === undefined) return;
       received = '';
+      if (isOver) {
+        socket.destroy();
+        return;
+      }
       lastAt = performance.now();
       result.requests += 1;
       latencies.push(lastAt - sentAt);
@@ -73,8 +85,8 @@ export function runLoad(load: Load): Promise<LoadResult> {
     });
     socket.on('error', () => {});
     socket.on('close', () => {
-      end.signal.removeEventListener('abort', stop);
-      if (end.signal.aborted) {
+      sockets.delete(socket);
+      if (isOver) {
         closed();
         return;
       }
@@ -86,6 +98,7 @@ export function runLoad(load: Load): Promise<LoadResult> {
 
   const all = Array.from({ length: connections }, () => new Promise<void>((resolve) => open(resolve)));
   return Promise.all(all).then(() => {
+    clearTimeout(drained);
     latencies.sort((a, b) => a - b);
     const percentile = (share: number): number => latencies[Math.floor((latencies.length - 1) * share)] ?? 0;
     result.seconds = (lastAt - began) / 1000;

@@ -63,7 +63,9 @@ export async function generate(machine: Machine, load: Load): Promise<LoadResult
 export async function hashFloor(machine: Machine, seconds: number): Promise<number> {
   const script = join(import.meta.dirname, 'hash_floor.ts');
   const [file, args] = machine.pin('server', [process.execPath, script, String(seconds)]);
-  return Number((await run(file, args)).stdout);
+  // More threads than cores get in each other's way: the floor is what the core gives at its best.
+  const env = machine.isPinned ? { ...process.env, UV_THREADPOOL_SIZE: '1' } : process.env;
+  return Number((await run(file, args, { env })).stdout);
 }
 
 /** Processor seconds that a process has used, all threads; NaN where there is no /proc. */
