@@ -12,13 +12,17 @@ import { ensureFirstAdmin, migrate } from './db/init_db.ts';
 import { createClientIp } from './http/client_ip.ts';
 import { createCors } from './http/cors.ts';
 import { createDocs } from './http/docs.ts';
-import type { Exchange } from './http/exchange.ts';
 import { toOpenApi } from './http/openapi.ts';
 import type { Route } from './http/route.ts';
 import { createRouter } from './http/router.ts';
 import { createHttpServer } from './http/server.ts';
 import type { HttpServer } from './http/server.ts';
 import type { Log } from './telemetry/log.ts';
+import { createRegistry } from './telemetry/metrics.ts';
+import { createRecorder } from './telemetry/recorder.ts';
+import { addProcessMetrics, openThreadMetrics } from './telemetry/runtime_metrics.ts';
+import type { ProcessFigures, ThreadFigures } from './telemetry/runtime_metrics.ts';
+import { createServerMetrics } from './telemetry/server_metrics.ts';
 
 /** What an application is made of: everything that reaches outside comes in here. */
 export interface Parts {
@@ -32,6 +36,8 @@ export interface Parts {
   now(): number;
   /** Monotonic nanoseconds. */
   monotonic(): number;
+  /** Where the runtime's own figures come from: `process`. Without it there are none. */
+  figures?: ProcessFigures & ThreadFigures;
 }
 
 export interface Application {
@@ -45,7 +51,10 @@ export interface Application {
 }
 
 /** Assembles the application; it does not listen. */
-export function createApp({ config, version, keys, db, log, now, monotonic }: Parts): Application {
+export function createApp({ config, version, keys, db, log, now, monotonic, figures }: Parts): Application {
+  const registry = createRegistry();
+  const metrics = createServerMetrics(registry);
+  const recorder = createRecorder(log, metrics, monotonic);
   const routes = apiRoutes(config);
   const router = createRouter(routes);
   const documents = lazyDocuments(routes, version);
@@ -55,6 +64,9 @@ export function createApp({ config, version, keys, db, log, now, monotonic }: Pa
     log,
     now,
     documents,
+    metrics,
+    metricsText: () => registry.render(),
+    event: recorder.event,
     passwords: createPasswords({
       log2N: config.scryptLog2N,
       r: config.scryptR,
@@ -71,17 +83,24 @@ export function createApp({ config, version, keys, db, log, now, monotonic }: Pa
     buckets: new InMemoryStore({ maxKeys: config.rateLimitMaxKeys, now: monotonic }),
     isDraining: () => server.draining,
   };
+  registry.onCollect(() => metrics.passwordQueueDepth.set(app.passwords.waiting));
+  if (figures !== undefined) addProcessMetrics(registry, figures, now);
+  const threadMetrics = figures === undefined ? undefined : openThreadMetrics(registry, figures);
+
+  const answer = createPipeline(app, router, createCors(config.corsOrigins));
   const clientIp = createClientIp(config.trustProxy);
   const server: HttpServer = createHttpServer({
-    handle: createPipeline(app, router, createCors(config.corsOrigins)),
+    handle(exchange) {
+      metrics.inFlight.inc();
+      answer(exchange);
+    },
     clientIp: (req, forwardedFor) => clientIp(req.socket.remoteAddress ?? '', forwardedFor),
     nextRequestId: createRequestIds(),
     now: monotonic,
     wallTime: now,
     bodyLimit: config.bodyLimit,
-    onAnswered: (exchange) => logRequest(log, exchange, (monotonic() - exchange.startedAt) / 1e6),
-    onRejected: (failure, ip = '', requestId) =>
-      log.request({ requestId, method: '', route: '', status: failure.status, durationMs: 0, ip }),
+    onAnswered: recorder.answered,
+    onRejected: recorder.rejected,
   });
 
   return {
@@ -99,6 +118,7 @@ export function createApp({ config, version, keys, db, log, now, monotonic }: Pa
 
     async stop() {
       await server.drain(config.shutdownTimeout);
+      threadMetrics?.close();
       await app.passwords.close();
       await app.buckets.close();
       await db.close();
@@ -121,13 +141,4 @@ function lazyDocuments(routes: readonly Route<App>[], version: string): App['doc
     openapi: () => (openapi ??= JSON.stringify(toOpenApi(routes, { title: 'bare-api', version, description }))),
     docs: () => (docs ??= createDocs()),
   };
-}
-
-function logRequest(log: Log, exchange: Exchange, durationMs: number): void {
-  const { requestId, method, route, status, ip, userId, failure } = exchange;
-  const cause = failure?.details.cause;
-  if (failure !== undefined && failure.status >= 500) {
-    log[failure.code === 'internal' ? 'error' : 'warn'](failure.message, { request_id: requestId, error: cause });
-  }
-  log.request({ requestId, method, route, status, durationMs, ip, userId });
 }

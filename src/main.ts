@@ -111,7 +111,7 @@ async function serve(): Promise<void> {
   try {
     const { keys, warning } = signingKeys(config);
     const db = openDatabase(config);
-    const application = createApp({ config, version: VERSION, keys, db, log, now: Date.now, monotonic });
+    const application = createApp({ config, version: VERSION, keys, db, log, now: Date.now, monotonic, figures: process });
     const { migrated, madeAdmin } = await application.prepare();
     const port = await application.server.listen(config);
     const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;

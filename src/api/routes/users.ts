@@ -9,7 +9,6 @@ import * as schemas from '../../schemas/user.ts';
 import { toUserOut, toUserProjection, UserOut, UserPage } from '../../schemas/user.ts';
 import { currentUser, requireAdmin, route } from '../deps.ts';
 import type { App } from '../deps.ts';
-import { seen } from './auth.ts';
 
 export const userRoutes: Route<App>[] = [
   route({
@@ -69,7 +68,7 @@ export const userRoutes: Route<App>[] = [
     failures: ['not_found'],
     async handler({ app, caller: { user }, params, exchange, now }) {
       if (!(await sessions.endOwn(app.db, params.id, user.id, now))) throw noSession();
-      app.log.event('auth.session_ended', { ...seen(exchange), user_id: user.id, session_id: params.id });
+      app.event(exchange, 'auth.session_ended', { user_id: user.id, session_id: params.id });
       return reply(204);
     },
   }),
@@ -134,7 +133,7 @@ export const userRoutes: Route<App>[] = [
       const user = await users.manage(app.db, params.id, { role, isActive, fullName }, now);
       if (user === undefined) throw await missingOrLastAdmin(app, params.id);
       const changes = { role, is_active: isActive };
-      app.log.event('admin.user_changed', { ...seen(exchange), user_id: caller.user.id, subject: user.id, ...changes });
+      app.event(exchange, 'admin.user_changed', { user_id: caller.user.id, subject: user.id, ...changes });
       return reply(200, toUserOut(user));
     },
   }),
@@ -151,7 +150,7 @@ export const userRoutes: Route<App>[] = [
     failures: ['not_found', 'last_admin'],
     async handler({ app, caller, params, exchange }) {
       if (!(await users.remove(app.db, params.id))) throw await missingOrLastAdmin(app, params.id);
-      app.log.event('admin.user_deleted', { ...seen(exchange), user_id: caller.user.id, subject: params.id });
+      app.event(exchange, 'admin.user_deleted', { user_id: caller.user.id, subject: params.id });
       return reply(204);
     },
   }),
