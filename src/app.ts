@@ -8,7 +8,7 @@ import { createPasswords } from './core/passwords.ts';
 import { InMemoryStore, policy } from './core/rate_limit.ts';
 import { createTokens } from './core/tokens.ts';
 import type { Database, Migration } from './db/database.ts';
-import { ensureFirstAdmin, migrate } from './db/init_db.ts';
+import { createSchemaCheck, ensureFirstAdmin, migrate } from './db/init_db.ts';
 import { createClientIp } from './http/client_ip.ts';
 import { createCors } from './http/cors.ts';
 import { createDocs } from './http/docs.ts';
@@ -17,6 +17,7 @@ import type { Route } from './http/route.ts';
 import { createRouter } from './http/router.ts';
 import { createHttpServer } from './http/server.ts';
 import type { HttpServer } from './http/server.ts';
+import { openLag } from './telemetry/lag.ts';
 import type { Log } from './telemetry/log.ts';
 import { createRegistry } from './telemetry/metrics.ts';
 import { createRecorder } from './telemetry/recorder.ts';
@@ -55,6 +56,7 @@ export function createApp({ config, version, keys, db, log, now, monotonic, figu
   const registry = createRegistry();
   const metrics = createServerMetrics(registry);
   const recorder = createRecorder(log, metrics, monotonic);
+  const lag = openLag(monotonic);
   const routes = apiRoutes(config);
   const router = createRouter(routes);
   const documents = lazyDocuments(routes, version);
@@ -82,6 +84,9 @@ export function createApp({ config, version, keys, db, log, now, monotonic, figu
     },
     buckets: new InMemoryStore({ maxKeys: config.rateLimitMaxKeys, now: monotonic }),
     isDraining: () => server.draining,
+    schemaIsCurrent: createSchemaCheck(db),
+    limiterIsUp: () => true,
+    lagMs: lag.ms,
   };
   registry.onCollect(() => metrics.passwordQueueDepth.set(app.passwords.waiting));
   if (figures !== undefined) addProcessMetrics(registry, figures, now);
@@ -119,6 +124,7 @@ export function createApp({ config, version, keys, db, log, now, monotonic, figu
     async stop() {
       await server.drain(config.shutdownTimeout);
       threadMetrics?.close();
+      lag.close();
       await app.passwords.close();
       await app.buckets.close();
       await db.close();

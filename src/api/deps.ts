@@ -33,6 +33,12 @@ export interface App {
   /** Wall time, ms. */
   now(): number;
   isDraining(): boolean;
+  /** Whether the database has every migration that this code knows. */
+  schemaIsCurrent(): Maybe<boolean>;
+  /** Whether the store of the limiter answers; while it does not, another stands in for it. */
+  limiterIsUp(): boolean;
+  /** How late the event loop is, ms. */
+  lagMs(): number;
   /** The OpenAPI document as JSON, and the page that shows it. */
   documents: { openapi(): string; docs(): { html: string; contentSecurityPolicy: string } };
 }

@@ -8,12 +8,10 @@ import type { Guard, Route } from '../../http/route.ts';
 import { object, oneOf } from '../../http/schema.ts';
 import { anyone, bearerToken, route } from '../deps.ts';
 import type { App } from '../deps.ts';
+import { look, objection, PartsOut } from '../readiness.ts';
 
 const Alive = object({ status: oneOf(['ok']) }, { title: 'Alive' });
-const Ready = object(
-  { status: oneOf(['ok']), parts: object({ database: oneOf(['ok']), draining: oneOf(['no']) }) },
-  { title: 'Ready' },
-);
+const Ready = object({ status: oneOf(['ok']), parts: PartsOut }, { title: 'Ready' });
 
 const health: Route<App>[] = [
   route({
@@ -39,16 +37,10 @@ const health: Route<App>[] = [
     replies: { 200: Ready },
     failures: ['unavailable'],
     async handler({ app }) {
-      const database = await app.db.ping().then(
-        () => 'ok' as const,
-        () => 'away' as const,
-      );
-      const draining = app.isDraining() ? 'yes' : 'no';
-      if (database === 'ok' && draining === 'no') {
-        return reply(200, { status: 'ok' as const, parts: { database, draining } as const });
-      }
-      const detail = draining === 'yes' ? 'The server is stopping.' : 'The database does not answer.';
-      throw new Failure('unavailable', detail, { retryAfter: 1, parts: { database, draining } });
+      const parts = await look(app);
+      const detail = objection(parts);
+      if (detail !== undefined) throw new Failure('unavailable', detail, { retryAfter: 1, parts });
+      return reply(200, { status: 'ok' as const, parts });
     },
   }),
 ];
