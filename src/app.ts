@@ -9,6 +9,7 @@ import { InMemoryStore, policy } from './core/rate_limit.ts';
 import { createTokens } from './core/tokens.ts';
 import type { Database, Migration } from './db/database.ts';
 import { createSchemaCheck, ensureFirstAdmin, migrate } from './db/init_db.ts';
+import { observed } from './db/observed.ts';
 import { createClientIp } from './http/client_ip.ts';
 import { createCors } from './http/cors.ts';
 import { createDocs } from './http/docs.ts';
@@ -24,6 +25,9 @@ import { createRecorder } from './telemetry/recorder.ts';
 import { addProcessMetrics, openThreadMetrics } from './telemetry/runtime_metrics.ts';
 import type { ProcessFigures, ThreadFigures } from './telemetry/runtime_metrics.ts';
 import { createServerMetrics } from './telemetry/server_metrics.ts';
+import { queryCall } from './telemetry/spans.ts';
+import { createTracing, incomingTraceId } from './telemetry/tracing.ts';
+import type { Tracing } from './telemetry/tracing.ts';
 
 /** What an application is made of: everything that reaches outside comes in here. */
 export interface Parts {
@@ -52,17 +56,19 @@ export interface Application {
 }
 
 /** Assembles the application; it does not listen. */
-export function createApp({ config, version, keys, db, log, now, monotonic, figures }: Parts): Application {
+export function createApp(parts: Parts): Application {
+  const { config, version, keys, db, log, now, monotonic, figures } = parts;
   const registry = createRegistry();
   const metrics = createServerMetrics(registry);
   const recorder = createRecorder(log, metrics, monotonic);
   const lag = openLag(monotonic);
+  const tracing = openTracing(parts);
   const routes = apiRoutes(config);
   const router = createRouter(routes);
   const documents = lazyDocuments(routes, version);
   const app: App = {
     config,
-    db,
+    db: tracing === undefined ? db : traceDatabase(db, tracing),
     log,
     now,
     documents,
@@ -97,6 +103,8 @@ export function createApp({ config, version, keys, db, log, now, monotonic, figu
   const server: HttpServer = createHttpServer({
     handle(exchange) {
       metrics.inFlight.inc();
+      if (tracing !== undefined) return tracing.request(exchange, answer);
+      if (exchange.traceparent !== undefined) exchange.traceId = incomingTraceId(exchange.traceparent);
       answer(exchange);
     },
     clientIp: (req, forwardedFor) => clientIp(req.socket.remoteAddress ?? '', forwardedFor),
@@ -104,7 +112,10 @@ export function createApp({ config, version, keys, db, log, now, monotonic, figu
     now: monotonic,
     wallTime: now,
     bodyLimit: config.bodyLimit,
-    onAnswered: recorder.answered,
+    onAnswered(exchange) {
+      recorder.answered(exchange);
+      tracing?.answered(exchange);
+    },
     onRejected: recorder.rejected,
   });
 
@@ -128,8 +139,21 @@ export function createApp({ config, version, keys, db, log, now, monotonic, figu
       await app.passwords.close();
       await app.buckets.close();
       await db.close();
+      await tracing?.close();
     },
   };
+}
+
+/** Traces go to the collector that the settings name; without one there is nothing to pay for them. */
+function openTracing({ config, version, log, now, monotonic }: Parts): Tracing | undefined {
+  const { otelExporterOtlpEndpoint: endpoint, otelServiceName: serviceName } = config;
+  if (endpoint === undefined) return undefined;
+  return createTracing({ endpoint, serviceName, serviceVersion: version, log, now, monotonic });
+}
+
+function traceDatabase(db: Database, tracing: Tracing): Database {
+  const system = db.kind === 'sqlite' ? 'sqlite' : 'postgresql';
+  return observed(db, (sql, work) => tracing.call(queryCall(system, sql), work));
 }
 
 /** Request ids: random for the process, counted within it. */
