@@ -147,7 +147,10 @@ export function authRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLengt
       failures: ['invalid_credentials', 'overloaded'],
       async handler({ app, caller: { user, session }, body, exchange, now }) {
         const { matches } = await app.passwords.verify(body.current_password, user.passwordHash);
-        if (!matches) throw new Failure('invalid_credentials', 'The current password is wrong.');
+        if (!matches) {
+          app.event(exchange, 'auth.password_refused', { user_id: user.id }, 'warn');
+          throw new Failure('invalid_credentials', 'The current password is wrong.');
+        }
         const after = await app.passwords.hash(body.new_password);
         const change = { id: user.id, before: user.passwordHash, after, keep: session.id };
         if (!(await users.changePassword(app.db, change, now))) throw new Failure('invalid_credentials');
@@ -168,12 +171,17 @@ function failureTake(app: App, { ip }: Exchange, email: string): Take {
 async function logIn(app: App, exchange: Exchange, { email, password }: LoginIn, now: number) {
   const user = await users.byEmail(app.db, email);
   const { matches, outdated } = await app.passwords.verify(password, user?.passwordHash);
+  const failed = (reason: string): void =>
+    app.event(exchange, 'auth.login_failed', { email: email.slice(0, EMAIL_MAX_LENGTH), user_id: user?.id, reason }, 'warn');
   if (user === undefined || !matches) {
-    app.event(exchange, 'auth.login_failed', { email: email.slice(0, EMAIL_MAX_LENGTH) }, 'warn');
+    failed('credentials');
     throw new Failure('invalid_credentials');
   }
   exchange.userId = user.id;
-  if (!user.isActive) throw new Failure('account_disabled');
+  if (!user.isActive) {
+    failed('disabled');
+    throw new Failure('account_disabled');
+  }
   const rehash = outdated ? users.rehash(user.id, user.passwordHash, await app.passwords.hash(password)) : undefined;
   const session = newSession(app.config, user, exchange, now);
   if (!(await sessions.start(app.db, session, user.passwordHash, rehash))) return undefined;

@@ -1,5 +1,6 @@
 import { Failure } from '../../core/errors.ts';
 import { then } from '../../core/maybe.ts';
+import type { User } from '../../db/models.ts';
 import * as sessions from '../../db/sessions.ts';
 import * as users from '../../db/users.ts';
 import { reply } from '../../http/route.ts';
@@ -125,15 +126,12 @@ export const userRoutes: Route<App>[] = [
     failures: ['not_found', 'last_admin'],
     async handler({ app, caller, params, body, exchange, now }) {
       const { role, is_active: isActive, full_name: fullName } = body;
-      if (Object.keys(body).length === 0) {
-        const unchanged = await users.byId(app.db, params.id);
-        if (unchanged === undefined) throw noUser();
-        return reply(200, toUserOut(unchanged));
-      }
+      const before = await users.byId(app.db, params.id);
+      if (before === undefined) throw noUser();
+      if (Object.keys(body).length === 0) return reply(200, toUserOut(before));
       const user = await users.manage(app.db, params.id, { role, isActive, fullName }, now);
       if (user === undefined) throw await missingOrLastAdmin(app, params.id);
-      const changes = { role, is_active: isActive };
-      app.event(exchange, 'admin.user_changed', { user_id: caller.user.id, subject: user.id, ...changes });
+      app.event(exchange, 'admin.user_changed', { user_id: caller.user.id, subject: user.id, ...changes(before, user) });
       return reply(200, toUserOut(user));
     },
   }),
@@ -155,6 +153,12 @@ export const userRoutes: Route<App>[] = [
     },
   }),
 ];
+
+/** What of an account's rights is not as it was: `role: 'user → admin'`. */
+const changes = (before: User, after: User) => ({
+  role: before.role === after.role ? undefined : `${before.role} → ${after.role}`,
+  is_active: before.isActive === after.isActive ? undefined : `${before.isActive} → ${after.isActive}`,
+});
 
 const noUser = (): Failure => new Failure('not_found', 'There is no such user.');
 const noSession = (): Failure => new Failure('not_found', 'There is no such session.');
