@@ -8,17 +8,26 @@ import { createPasswords } from './core/passwords.ts';
 import { InMemoryStore, policy } from './core/rate_limit.ts';
 import { createTokens } from './core/tokens.ts';
 import type { Database, Migration } from './db/database.ts';
-import { ensureFirstAdmin, migrate } from './db/init_db.ts';
+import { createSchemaCheck, ensureFirstAdmin, migrate } from './db/init_db.ts';
+import { observed } from './db/observed.ts';
 import { createClientIp } from './http/client_ip.ts';
 import { createCors } from './http/cors.ts';
 import { createDocs } from './http/docs.ts';
-import type { Exchange } from './http/exchange.ts';
 import { toOpenApi } from './http/openapi.ts';
 import type { Route } from './http/route.ts';
 import { createRouter } from './http/router.ts';
 import { createHttpServer } from './http/server.ts';
 import type { HttpServer } from './http/server.ts';
+import { openLag } from './telemetry/lag.ts';
 import type { Log } from './telemetry/log.ts';
+import { createRegistry } from './telemetry/metrics.ts';
+import { createRecorder } from './telemetry/recorder.ts';
+import { addProcessMetrics, openThreadMetrics } from './telemetry/runtime_metrics.ts';
+import type { ProcessFigures, ThreadFigures } from './telemetry/runtime_metrics.ts';
+import { createServerMetrics } from './telemetry/server_metrics.ts';
+import { queryCall } from './telemetry/spans.ts';
+import { createTracing, incomingTraceId } from './telemetry/tracing.ts';
+import type { Tracing } from './telemetry/tracing.ts';
 
 /** What an application is made of: everything that reaches outside comes in here. */
 export interface Parts {
@@ -32,6 +41,8 @@ export interface Parts {
   now(): number;
   /** Monotonic nanoseconds. */
   monotonic(): number;
+  /** Where the runtime's own figures come from: `process`. Without it there are none. */
+  figures?: ProcessFigures & ThreadFigures;
 }
 
 export interface Application {
@@ -45,16 +56,25 @@ export interface Application {
 }
 
 /** Assembles the application; it does not listen. */
-export function createApp({ config, version, keys, db, log, now, monotonic }: Parts): Application {
+export function createApp(parts: Parts): Application {
+  const { config, version, keys, db, log, now, monotonic, figures } = parts;
+  const registry = createRegistry();
+  const metrics = createServerMetrics(registry);
+  const recorder = createRecorder(log, metrics, monotonic);
+  const lag = openLag(monotonic);
+  const tracing = openTracing(parts);
   const routes = apiRoutes(config);
   const router = createRouter(routes);
   const documents = lazyDocuments(routes, version);
   const app: App = {
     config,
-    db,
+    db: tracing === undefined ? db : traceDatabase(db, tracing),
     log,
     now,
     documents,
+    metrics,
+    metricsText: () => registry.render(),
+    event: recorder.event,
     passwords: createPasswords({
       log2N: config.scryptLog2N,
       r: config.scryptR,
@@ -70,18 +90,33 @@ export function createApp({ config, version, keys, db, log, now, monotonic }: Pa
     },
     buckets: new InMemoryStore({ maxKeys: config.rateLimitMaxKeys, now: monotonic }),
     isDraining: () => server.draining,
+    schemaIsCurrent: createSchemaCheck(db),
+    limiterIsUp: () => true,
+    lagMs: lag.ms,
   };
+  registry.onCollect(() => metrics.passwordQueueDepth.set(app.passwords.waiting));
+  if (figures !== undefined) addProcessMetrics(registry, figures, now);
+  const threadMetrics = figures === undefined ? undefined : openThreadMetrics(registry, figures);
+
+  const answer = createPipeline(app, router, createCors(config.corsOrigins));
   const clientIp = createClientIp(config.trustProxy);
   const server: HttpServer = createHttpServer({
-    handle: createPipeline(app, router, createCors(config.corsOrigins)),
+    handle(exchange) {
+      metrics.inFlight.inc();
+      if (tracing !== undefined) return tracing.request(exchange, answer);
+      if (exchange.traceparent !== undefined) exchange.traceId = incomingTraceId(exchange.traceparent);
+      answer(exchange);
+    },
     clientIp: (req, forwardedFor) => clientIp(req.socket.remoteAddress ?? '', forwardedFor),
     nextRequestId: createRequestIds(),
     now: monotonic,
     wallTime: now,
     bodyLimit: config.bodyLimit,
-    onAnswered: (exchange) => logRequest(log, exchange, (monotonic() - exchange.startedAt) / 1e6),
-    onRejected: (failure, ip = '', requestId) =>
-      log.request({ requestId, method: '', route: '', status: failure.status, durationMs: 0, ip }),
+    onAnswered(exchange) {
+      recorder.answered(exchange);
+      tracing?.answered(exchange);
+    },
+    onRejected: recorder.rejected,
   });
 
   return {
@@ -99,11 +134,26 @@ export function createApp({ config, version, keys, db, log, now, monotonic }: Pa
 
     async stop() {
       await server.drain(config.shutdownTimeout);
+      threadMetrics?.close();
+      lag.close();
       await app.passwords.close();
       await app.buckets.close();
       await db.close();
+      await tracing?.close();
     },
   };
+}
+
+/** Traces go to the collector that the settings name; without one there is nothing to pay for them. */
+function openTracing({ config, version, log, now, monotonic }: Parts): Tracing | undefined {
+  const { otelExporterOtlpEndpoint: endpoint, otelServiceName: serviceName } = config;
+  if (endpoint === undefined) return undefined;
+  return createTracing({ endpoint, serviceName, serviceVersion: version, log, now, monotonic });
+}
+
+function traceDatabase(db: Database, tracing: Tracing): Database {
+  const system = db.kind === 'sqlite' ? 'sqlite' : 'postgresql';
+  return observed(db, (sql, work) => tracing.call(queryCall(system, sql), work));
 }
 
 /** Request ids: random for the process, counted within it. */
@@ -121,13 +171,4 @@ function lazyDocuments(routes: readonly Route<App>[], version: string): App['doc
     openapi: () => (openapi ??= JSON.stringify(toOpenApi(routes, { title: 'bare-api', version, description }))),
     docs: () => (docs ??= createDocs()),
   };
-}
-
-function logRequest(log: Log, exchange: Exchange, durationMs: number): void {
-  const { requestId, method, route, status, ip, userId, failure } = exchange;
-  const cause = failure?.details.cause;
-  if (failure !== undefined && failure.status >= 500) {
-    log[failure.code === 'internal' ? 'error' : 'warn'](failure.message, { request_id: requestId, error: cause });
-  }
-  log.request({ requestId, method, route, status, durationMs, ip, userId });
 }

@@ -25,6 +25,7 @@ const HELP = `Usage: node src/main.ts [options]
 
 Every setting is an environment variable or a line of the .env file; see
 .env.example for all of them. Stop with Ctrl-C: what is in flight finishes.
+SIGUSR2 lowers LOG_LEVEL to debug, and the next one raises it again.
 `;
 
 const OLDEST_NODE = [24, 15] as const;
@@ -111,7 +112,7 @@ async function serve(): Promise<void> {
   try {
     const { keys, warning } = signingKeys(config);
     const db = openDatabase(config);
-    const application = createApp({ config, version: VERSION, keys, db, log, now: Date.now, monotonic });
+    const application = createApp({ config, version: VERSION, keys, db, log, now: Date.now, monotonic, figures: process });
     const { migrated, madeAdmin } = await application.prepare();
     const port = await application.server.listen(config);
     const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
@@ -132,6 +133,10 @@ async function serve(): Promise<void> {
     if (madeAdmin) log.event('admin.first_created', { email: config.firstAdminEmail });
     log.flush();
 
+    process.on('SIGUSR2', () => {
+      log.level = log.level === 'debug' ? config.logLevel : 'debug';
+      log.announce('log level', { lowest: log.level });
+    });
     let stopping = false;
     const stop = async (signal: NodeJS.Signals): Promise<void> => {
       if (stopping) process.exit(1);

@@ -1,6 +1,7 @@
 import type { Config } from '../core/config.ts';
 import { Failure } from '../core/errors.ts';
 import { then } from '../core/maybe.ts';
+import type { Maybe } from '../core/maybe.ts';
 import type { Passwords } from '../core/passwords.ts';
 import type { BucketStore, Policy } from '../core/rate_limit.ts';
 import type { Claims, Tokens } from '../core/tokens.ts';
@@ -10,6 +11,8 @@ import type { Caller } from '../db/sessions.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { DefineRoute, Guard } from '../http/route.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { Recorder } from '../telemetry/recorder.ts';
+import type { ServerMetrics } from '../telemetry/server_metrics.ts';
 
 export type LimitName = 'default' | 'login' | 'login-failures';
 
@@ -22,9 +25,20 @@ export interface App {
   limits: Readonly<Record<LimitName, Policy>>;
   buckets: BucketStore;
   log: Log;
+  metrics: ServerMetrics;
+  /** The text that `/metrics` answers with, for all threads. */
+  metricsText(): Maybe<string>;
+  /** A security event of a request, with who did what to whom in `fields`: logged, and counted by its name. */
+  event: Recorder['event'];
   /** Wall time, ms. */
   now(): number;
   isDraining(): boolean;
+  /** Whether the database has every migration that this code knows. */
+  schemaIsCurrent(): Maybe<boolean>;
+  /** Whether the store of the limiter answers; while it does not, another stands in for it. */
+  limiterIsUp(): boolean;
+  /** How late the event loop is, ms. */
+  lagMs(): number;
   /** The OpenAPI document as JSON, and the page that shows it. */
   documents: { openapi(): string; docs(): { html: string; contentSecurityPolicy: string } };
 }

@@ -179,8 +179,8 @@ function unfinished(config: Config, explicit: ReadonlySet<SettingName>): string[
   if (!config.databaseUrl.startsWith('sqlite:')) {
     faults.push('DATABASE_URL: Postgres is not in this version; accepted: sqlite:PATH or sqlite::memory:');
   }
-  const later: SettingName[] = ['REDIS_URL', 'METRICS_TOKEN', 'OTEL_EXPORTER_OTLP_ENDPOINT'];
-  for (const name of [...later, 'MAIL_URL', 'MAIL_FROM', 'PUBLIC_URL', 'DATABASE_POOL_MAX', 'OTEL_SERVICE_NAME'] as const) {
+  const later: SettingName[] = ['REDIS_URL'];
+  for (const name of [...later, 'MAIL_URL', 'MAIL_FROM', 'PUBLIC_URL', 'DATABASE_POOL_MAX'] as const) {
     if (explicit.has(name) && !isDefault(name, config)) faults.push(`${name}: is not in this version; leave it unset`);
   }
   return faults;

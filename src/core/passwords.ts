@@ -31,6 +31,8 @@ export interface Passwords {
   verify(password: string, stored: string | undefined): Promise<{ matches: boolean; outdated: boolean }>;
   /** Hashes waiting for a thread. */
   readonly waiting: number;
+  /** Whether the next one would be refused. */
+  readonly full: boolean;
   close(): Promise<void>;
 }
 
@@ -58,6 +60,9 @@ export function createPasswords({ concurrency, queue, ...cost }: PasswordSetting
 
     get waiting() {
       return threads.waiting;
+    },
+    get full() {
+      return threads.full;
     },
     close: () => threads.close(),
   };
@@ -137,6 +142,10 @@ function createHashThreads(most: number, maxWaiting: number) {
   return {
     get waiting() {
       return queue.length;
+    },
+
+    get full() {
+      return queue.length >= maxWaiting && idle.length === 0 && busy.size >= most;
     },
 
     /** The derived key. Past `maxWaiting` it refuses at once. */

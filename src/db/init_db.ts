@@ -1,12 +1,27 @@
+import { then } from '../core/maybe.ts';
+import type { Maybe } from '../core/maybe.ts';
 import type { Passwords } from '../core/passwords.ts';
 import { uuidv7 } from '../core/uuid.ts';
 import type { Database, Migration } from './database.ts';
 import { loadMigrations } from './migrations.ts';
 import * as users from './users.ts';
 
+/** The migrations that this code knows for a database of that kind. */
+export const knownMigrations = ({ kind }: Pick<Database, 'kind'>): Migration[] =>
+  loadMigrations(new URL(`./migrations/${kind}/`, import.meta.url));
+
 /** Brings the schema up to date; the migrations that were applied now. */
-export const migrate = (db: Database): Promise<Migration[]> =>
-  db.migrate(loadMigrations(new URL(`./migrations/${db.kind}/`, import.meta.url)));
+export const migrate = (db: Database): Promise<Migration[]> => db.migrate(knownMigrations(db));
+
+/** Asks whether the database has every known migration; it may have newer ones. */
+export function createSchemaCheck(db: Database): () => Maybe<boolean> {
+  let newest: number | undefined;
+  return () =>
+    then(db.one('SELECT max(version) FROM schema_migrations', []), (row) => {
+      newest ??= knownMigrations(db).length;
+      return Number(row?.[0] ?? 0) >= newest;
+    });
+}
 
 export interface FirstAdmin {
   email: string;

@@ -62,6 +62,8 @@ export class Exchange {
   route = '';
   /** The caller, once known. */
   userId: string | undefined;
+  /** The W3C trace that it is part of, if any. */
+  traceId: string | undefined;
   /** 0 until answered. */
   status = 0;
   failure: Failure | undefined;

@@ -4,7 +4,7 @@ import { Failure, statusOf } from '../core/errors.ts';
 import type { Code } from '../core/errors.ts';
 import { PROBLEM_TYPE, toProblem } from './problem.ts';
 import type { Route } from './route.ts';
-import { array, integer, object, optional, propertiesOf, string } from './schema.ts';
+import { array, integer, object, optional, propertiesOf, record, string } from './schema.ts';
 import type { Schema } from './schema.ts';
 
 const Problem = object(
@@ -20,6 +20,7 @@ const Problem = object(
         description: 'Every wrong field of the body, by JSON Pointer.',
       }),
     ),
+    parts: optional(record(string(), { description: 'What each part of a server that is not ready says of itself.' })),
   },
   { title: 'Problem' },
 );

@@ -84,6 +84,13 @@ export function object<const P extends Properties>(
   };
 }
 
+/** An object of any properties, all with values of this schema. */
+export const record = <T>(values: Schema<T>, rules: { description?: string } = {}): Schema<Record<string, T>> => ({
+  type: 'object',
+  ...rules,
+  additionalProperties: values,
+});
+
 /** The properties of an object schema, by name. */
 export const propertiesOf = (schema: Schema<unknown>): Readonly<Record<string, Schema<unknown>>> =>
   (schema['properties'] ?? {}) as Record<string, Schema<unknown>>;
@@ -142,7 +149,9 @@ function visitObject(
   }
   for (const [name, item] of Object.entries(value)) {
     const at = `${pointer}/${name.slice(0, 64).replaceAll('~', '~0').replaceAll('/', '~1')}`;
+    const rest = schema['additionalProperties'];
     if (Object.hasOwn(properties, name)) visit(properties[name]!, item, at, faults);
+    else if (typeof rest === 'object') visit(rest as Schema<unknown>, item, at, faults);
     else if (faults.length < MAX_FAULTS) faults.push({ pointer: at.toWellFormed(), detail: 'is not a known field' });
   }
 }

@@ -17,9 +17,6 @@ export interface MetricSnapshot {
 
 export type Snapshot = MetricSnapshot[];
 
-/** The `Content-Type` of what `renderText` makes. */
-export const metricsType = 'text/plain; version=0.0.4; charset=utf-8';
-
 /** The Prometheus text format, version 0.0.4, of what one or several threads counted. */
 export function renderText(snapshots: readonly Snapshot[]): string {
   const lines: string[] = [];

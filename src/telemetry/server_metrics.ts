@@ -5,7 +5,8 @@ export interface ServerMetrics {
   /** One answered request; `route` is the template, '' when none matched. */
   request(method: string, route: string, status: number, seconds: number): void;
   inFlight: Gauge;
-  rateLimitDecisions: Labelled<readonly ['policy', 'outcome'], Counter>;
+  /** What the limiter made of one request under one of its policies. */
+  limited(policy: string, refused: boolean): void;
   /** 1 while the shared store answers, 0 while the in-process one stands in for it. */
   rateLimitStoreUp: Gauge;
   passwordQueueDepth: Gauge;
@@ -40,6 +41,9 @@ export function createServerMetrics(registry: Registry): ServerMetrics {
   const rateLimitStoreUp = registry.gauge(
     'rate_limit_store_up', 'Whether the shared rate-limit store answers.', [], 'min').of();
   rateLimitStoreUp.set(1);
+  const decisions = registry.counter(
+    'rate_limit_decisions_total', 'Decisions of the rate limiter, allowed or refused.', ['policy', 'outcome']);
+  const byPolicy = new Map<string, { allowed: Counter; refused: Counter }>();
   const byRoute = new Map<string, Map<string, RouteSeries>>();
 
   function seriesOf(method: string, route: string): RouteSeries {
@@ -53,7 +57,16 @@ export function createServerMetrics(registry: Registry): ServerMetrics {
     return series;
   }
 
+  function decisionsOf(policy: string): { allowed: Counter; refused: Counter } {
+    const made = { allowed: decisions.of(policy, 'allowed'), refused: decisions.of(policy, 'refused') };
+    byPolicy.set(policy, made);
+    return made;
+  }
+
   return {
+    limited: (policy, refused) =>
+      (byPolicy.get(policy) ?? decisionsOf(policy))[refused ? 'refused' : 'allowed'].inc(),
+
     request(method, route, status, seconds) {
       const known = methods.has(method) ? method : 'other';
       const series = seriesOf(known, route);
@@ -66,8 +79,6 @@ export function createServerMetrics(registry: Registry): ServerMetrics {
       series.duration.observe(seconds);
     },
     inFlight: registry.gauge('http_requests_in_flight', 'Requests being answered.').of(),
-    rateLimitDecisions: registry.counter(
-      'rate_limit_decisions_total', 'Decisions of the rate limiter, allowed or refused.', ['policy', 'outcome']),
     rateLimitStoreUp,
     passwordQueueDepth: registry.gauge('password_hash_queue_depth', 'Passwords that wait to be hashed.').of(),
     authEvents: registry.counter('auth_events_total', 'Security events, by name.', ['event']),

@@ -87,6 +87,7 @@ export async function startServer(
     log,
     now: clock.now,
     monotonic: clock.monotonic,
+    figures: process,
   });
   await application.prepare();
   const port = await application.server.listen({ host: '127.0.0.1', port: 0 });

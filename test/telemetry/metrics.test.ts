@@ -146,8 +146,8 @@ async function fullText(): Promise<string> {
   const thread = openThreadMetrics(registry, process);
   metrics.request('GET', '/api/v1/public/ping', 200, 0.0002);
   metrics.inFlight.inc();
-  metrics.rateLimitDecisions.of('default', 'allowed').inc();
-  metrics.rateLimitDecisions.of('login', 'refused').inc();
+  metrics.limited('default', false);
+  metrics.limited('login', true);
   metrics.passwordQueueDepth.set(3);
   metrics.authEvents.of('auth.login').inc();
   metrics.jobs.of('mail', 'done').inc();

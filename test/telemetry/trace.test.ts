@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { json } from 'node:stream/consumers';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { Failure } from '../../src/core/errors.ts';
@@ -12,6 +10,7 @@ import { endRequest, jobCall, queryCall, redisCall, startRequest, traced } from 
 import { createTracer } from '../../src/telemetry/trace.ts';
 import type { Tracer, TracerOptions } from '../../src/telemetry/trace.ts';
 import { parseTraceparent } from '../../src/telemetry/trace_context.ts';
+import { openCollector } from '../helpers/collector.ts';
 
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
 const spanId = '00f067aa0ba902b7';
@@ -48,40 +47,6 @@ test('a tracestate is carried as it came when it is short and printable, and nev
   for (const [given, kept] of table) assert.equal(parseTraceparent(`00-${place}-01`, given)?.tracestate, kept);
   assert.equal(parseTraceparent('nonsense', 'vendor=1'), undefined);
 });
-
-interface Collector {
-  endpoint: string;
-  /** Of every request: path, headers and parsed body, in order. */
-  requests: { path: string; headers: IncomingMessage['headers']; body: any }[];
-  /** Resolves when `n` requests have arrived. */
-  received(n: number): Promise<void>;
-  /** Every span received. */
-  spans(): any[];
-}
-
-async function openCollector(
-  t: TestContext, answer: (response: ServerResponse, n: number) => void = (response) => response.end('{}'), port = 0,
-): Promise<Collector> {
-  const requests: Collector['requests'] = [];
-  const server = createServer(async (request, response) => {
-    requests.push({ path: `${request.method} ${request.url}`, headers: request.headers, body: await json(request) });
-    answer(response, requests.length);
-    server.emit('told');
-  });
-  await once(server.listen(port, '127.0.0.1'), 'listening');
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return {
-    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    requests,
-    async received(n) {
-      while (requests.length < n || requests[n - 1]?.body === undefined) await once(server, 'told');
-    },
-    spans: () => requests.flatMap(({ body }) => body.resourceSpans[0].scopeSpans[0].spans),
-  };
-}
 
 /** A tracer at a clock that stands still, and what it logs. */
 function openTracer(t: TestContext, options: Partial<TracerOptions> & { endpoint: string }) {

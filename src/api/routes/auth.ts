@@ -45,7 +45,7 @@ export function authRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLengt
         const account = { id: uuidv7(now), email, fullName: fullName ?? undefined, role: 'user' as const, passwordHash };
         const user = await users.insert(app.db, account, now);
         if (user === undefined) throw new Failure('email_taken');
-        app.log.event('auth.register', { ...seen(exchange), user_id: user.id });
+        app.event(exchange, 'auth.register', { user_id: user.id });
         return reply(201, toUserOut(user));
       },
     }),
@@ -113,7 +113,7 @@ export function authRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLengt
         const claims = app.tokens.verify(body.refresh_token, 'refresh', now, { evenExpired: true });
         if (claims === undefined) throw new Failure('invalid_token');
         await sessions.end(app.db, claims.sid);
-        app.log.event('auth.logout', { ...seen(exchange), user_id: claims.sub, session_id: claims.sid });
+        app.event(exchange, 'auth.logout', { user_id: claims.sub, session_id: claims.sid });
         return reply(204);
       },
     }),
@@ -129,7 +129,7 @@ export function authRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLengt
       replies: { 204: null },
       async handler({ app, caller: { user }, exchange }) {
         await sessions.endAll(app.db, user.id);
-        app.log.event('auth.logout_all', { ...seen(exchange), user_id: user.id });
+        app.event(exchange, 'auth.logout_all', { user_id: user.id });
         return reply(204);
       },
     }),
@@ -147,19 +147,19 @@ export function authRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLengt
       failures: ['invalid_credentials', 'overloaded'],
       async handler({ app, caller: { user, session }, body, exchange, now }) {
         const { matches } = await app.passwords.verify(body.current_password, user.passwordHash);
-        if (!matches) throw new Failure('invalid_credentials', 'The current password is wrong.');
+        if (!matches) {
+          app.event(exchange, 'auth.password_refused', { user_id: user.id }, 'warn');
+          throw new Failure('invalid_credentials', 'The current password is wrong.');
+        }
         const after = await app.passwords.hash(body.new_password);
         const change = { id: user.id, before: user.passwordHash, after, keep: session.id };
         if (!(await users.changePassword(app.db, change, now))) throw new Failure('invalid_credentials');
-        app.log.event('auth.password_changed', { ...seen(exchange), user_id: user.id });
+        app.event(exchange, 'auth.password_changed', { user_id: user.id });
         return reply(204);
       },
     }),
   ];
 }
-
-/** Who did it from where, as every security event says. */
-export const seen = ({ requestId, ip }: Exchange) => ({ request_id: requestId, ip });
 
 /** The bucket of failed logins to this account from this network, whether or not there is such an account. */
 function failureTake(app: App, { ip }: Exchange, email: string): Take {
@@ -171,16 +171,21 @@ function failureTake(app: App, { ip }: Exchange, email: string): Take {
 async function logIn(app: App, exchange: Exchange, { email, password }: LoginIn, now: number) {
   const user = await users.byEmail(app.db, email);
   const { matches, outdated } = await app.passwords.verify(password, user?.passwordHash);
+  const failed = (reason: string): void =>
+    app.event(exchange, 'auth.login_failed', { email: email.slice(0, EMAIL_MAX_LENGTH), user_id: user?.id, reason }, 'warn');
   if (user === undefined || !matches) {
-    app.log.event('auth.login_failed', { ...seen(exchange), email: email.slice(0, EMAIL_MAX_LENGTH) }, 'warn');
+    failed('credentials');
     throw new Failure('invalid_credentials');
   }
   exchange.userId = user.id;
-  if (!user.isActive) throw new Failure('account_disabled');
+  if (!user.isActive) {
+    failed('disabled');
+    throw new Failure('account_disabled');
+  }
   const rehash = outdated ? users.rehash(user.id, user.passwordHash, await app.passwords.hash(password)) : undefined;
   const session = newSession(app.config, user, exchange, now);
   if (!(await sessions.start(app.db, session, user.passwordHash, rehash))) return undefined;
-  app.log.event('auth.login', { ...seen(exchange), user_id: user.id, session_id: session.id });
+  app.event(exchange, 'auth.login', { user_id: user.id, session_id: session.id });
   return tokenPair(app, user, session, now);
 }
 
@@ -248,6 +253,6 @@ async function refresh(app: App, exchange: Exchange, token: string, now: number)
   const retiredMs = now - session.rotatedAt;
   if (jti === session.previousJti && retiredMs < app.config.refreshTokenReuseInterval) return answer(user, session);
   await sessions.end(app.db, sid);
-  app.log.event('auth.refresh_reused', { ...seen(exchange), user_id: user.id, session_id: sid }, 'warn');
+  app.event(exchange, 'auth.refresh_reused', { user_id: user.id, session_id: sid }, 'warn');
   throw new Failure('token_reused');
 }

@@ -1,5 +1,6 @@
 import { Failure } from '../../core/errors.ts';
 import { then } from '../../core/maybe.ts';
+import type { User } from '../../db/models.ts';
 import * as sessions from '../../db/sessions.ts';
 import * as users from '../../db/users.ts';
 import { reply } from '../../http/route.ts';
@@ -9,7 +10,6 @@ import * as schemas from '../../schemas/user.ts';
 import { toUserOut, toUserProjection, UserOut, UserPage } from '../../schemas/user.ts';
 import { currentUser, requireAdmin, route } from '../deps.ts';
 import type { App } from '../deps.ts';
-import { seen } from './auth.ts';
 
 export const userRoutes: Route<App>[] = [
   route({
@@ -69,7 +69,7 @@ export const userRoutes: Route<App>[] = [
     failures: ['not_found'],
     async handler({ app, caller: { user }, params, exchange, now }) {
       if (!(await sessions.endOwn(app.db, params.id, user.id, now))) throw noSession();
-      app.log.event('auth.session_ended', { ...seen(exchange), user_id: user.id, session_id: params.id });
+      app.event(exchange, 'auth.session_ended', { user_id: user.id, session_id: params.id });
       return reply(204);
     },
   }),
@@ -126,15 +126,12 @@ export const userRoutes: Route<App>[] = [
     failures: ['not_found', 'last_admin'],
     async handler({ app, caller, params, body, exchange, now }) {
       const { role, is_active: isActive, full_name: fullName } = body;
-      if (Object.keys(body).length === 0) {
-        const unchanged = await users.byId(app.db, params.id);
-        if (unchanged === undefined) throw noUser();
-        return reply(200, toUserOut(unchanged));
-      }
+      const before = await users.byId(app.db, params.id);
+      if (before === undefined) throw noUser();
+      if (Object.keys(body).length === 0) return reply(200, toUserOut(before));
       const user = await users.manage(app.db, params.id, { role, isActive, fullName }, now);
       if (user === undefined) throw await missingOrLastAdmin(app, params.id);
-      const changes = { role, is_active: isActive };
-      app.log.event('admin.user_changed', { ...seen(exchange), user_id: caller.user.id, subject: user.id, ...changes });
+      app.event(exchange, 'admin.user_changed', { user_id: caller.user.id, subject: user.id, ...changes(before, user) });
       return reply(200, toUserOut(user));
     },
   }),
@@ -151,11 +148,17 @@ export const userRoutes: Route<App>[] = [
     failures: ['not_found', 'last_admin'],
     async handler({ app, caller, params, exchange }) {
       if (!(await users.remove(app.db, params.id))) throw await missingOrLastAdmin(app, params.id);
-      app.log.event('admin.user_deleted', { ...seen(exchange), user_id: caller.user.id, subject: params.id });
+      app.event(exchange, 'admin.user_deleted', { user_id: caller.user.id, subject: params.id });
       return reply(204);
     },
   }),
 ];
+
+/** What of an account's rights is not as it was: `role: 'user → admin'`. */
+const changes = (before: User, after: User) => ({
+  role: before.role === after.role ? undefined : `${before.role} → ${after.role}`,
+  is_active: before.isActive === after.isActive ? undefined : `${before.isActive} → ${after.isActive}`,
+});
 
 const noUser = (): Failure => new Failure('not_found', 'There is no such user.');
 const noSession = (): Failure => new Failure('not_found', 'There is no such session.');

@@ -1,0 +1,89 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+
+import type { Maybe } from '../core/maybe.ts';
+import type { Log } from './log.ts';
+import { endRequest, startRequest, traced } from './spans.ts';
+import type { Call } from './spans.ts';
+import { createTracer } from './trace.ts';
+import type { Span } from './trace.ts';
+import { parseTraceparent } from './trace_context.ts';
+
+/** A request as it is traced; an exchange fits. */
+export interface Traceable {
+  readonly method: string;
+  readonly path: string;
+  readonly ip: string;
+  readonly userAgent: string | undefined;
+  readonly traceparent: string | undefined;
+  readonly tracestate: string | undefined;
+  readonly route: string;
+  readonly status: number;
+  traceId: string | undefined;
+}
+
+/** Spans of one process: what runs within a request is its child, however deep and however late. */
+export interface Tracing {
+  /** Continues or begins the trace of a request and answers it within its span. */
+  request<R extends Traceable>(request: R, answer: (request: R) => void): void;
+  /** Ends the span of a request. */
+  answered(request: Traceable): void;
+  /** Runs `work` in a span of its own, a child of what runs now. */
+  call<T>(call: Call, work: () => Maybe<T>): Maybe<T>;
+  /** Sends what is waiting, within a bounded time. */
+  close(): Promise<void>;
+}
+
+export interface TracingOptions {
+  endpoint: string;
+  serviceName: string;
+  serviceVersion: string;
+  log: Log;
+  /** Wall time, ms. */
+  now: () => number;
+  /** Monotonic nanoseconds. */
+  monotonic: () => number;
+}
+
+export function createTracing({ now, monotonic, ...options }: TracingOptions): Tracing {
+  const tracer = createTracer({ ...options, now: createFineClock(now, monotonic) });
+  const current = new AsyncLocalStorage<Span>();
+  const spans = new WeakMap<Traceable, Span>();
+
+  return {
+    request(request, answer) {
+      const { method, path, ip: clientAddress, userAgent, traceparent, tracestate } = request;
+      const parent = parseTraceparent(traceparent, tracestate);
+      const span = startRequest(tracer, { method, path, scheme: 'http', clientAddress, userAgent }, parent);
+      spans.set(request, span);
+      request.traceId = span.traceId;
+      current.run(span, answer, request);
+    },
+
+    answered(request) {
+      const span = spans.get(request);
+      if (span !== undefined) endRequest(span, request.route, request.status);
+    },
+
+    call: (call, work) =>
+      traced(tracer, current.getStore(), call, (span) => (span === undefined ? work() : current.run(span, work))),
+
+    close: () => tracer.close(),
+  };
+}
+
+const LARGEST_DRIFT_MS = 50;
+
+/** Wall time with fractions of a millisecond: counted on from a look at the clock, until the two part. */
+function createFineClock(now: () => number, monotonic: () => number): () => number {
+  let origin = now() - monotonic() / 1e6;
+  return () => {
+    const fine = origin + monotonic() / 1e6;
+    const drift = now() - fine;
+    if (Math.abs(drift) > LARGEST_DRIFT_MS) origin += drift;
+    return Math.abs(drift) > LARGEST_DRIFT_MS ? fine + drift : fine;
+  };
+}
+
+/** The trace that a request says it is part of, for the log of a server that does not trace. */
+export const incomingTraceId = (traceparent: string | undefined): string | undefined =>
+  parseTraceparent(traceparent)?.traceId;

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+
+export interface Program {
+  child: ChildProcess;
+  port: number;
+  /** Its log so far, a parsed line each. */
+  log(): Record<string, any>[];
+  /** The first line of the log, from now or before, that fits. */
+  line(fits: (line: Record<string, any>) => boolean): Promise<Record<string, any>>;
+  /** SIGTERM; its exit code, and what it wrote to stderr. */
+  stop(): Promise<{ code: number | null; stderr: string }>;
+}
+
+export const ROOT = path.join(import.meta.dirname, '../..');
+
+/** Runs the server as a program of its own in `cwd`, on a free port; `argv` is what comes behind `node`. */
+export async function startProgram(
+  argv: readonly string[], cwd: string, env: Record<string, string> = {},
+): Promise<Program> {
+  const child = spawn(process.execPath, argv, {
+    cwd,
+    env: { PATH: process.env['PATH'], PORT: '0', LOG_FORMAT: 'json', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text) => (stderr += text));
+  const exited = once(child, 'close');
+  const log = () => stdout.split('\n').slice(0, -1).map((line) => JSON.parse(line));
+  const line: Program['line'] = async (fits) => {
+    for (;;) {
+      const found = log().find(fits);
+      if (found !== undefined) return found;
+      const ended = await Promise.race([once(child.stdout, 'data').then(() => false), exited.then(() => true)]);
+      if (ended) assert.fail(`the program ended: ${stderr}`);
+    }
+  };
+  const { url } = await line(({ msg }) => msg === 'listening');
+  return {
+    child,
+    port: Number(new URL(url).port),
+    log,
+    line,
+    async stop() {
+      child.kill('SIGTERM');
+      const [code] = await exited;
+      return { code, stderr };
+    },
+  };
+}
