@@ -42,10 +42,15 @@ type Verified = Claims & { nbf?: number };
 /** HS256 tokens (RFC 7515, 7518 §3.2): size, header, signature, and only then what the token says. */
 export function createTokens({ keys, issuer, audience }: TokenSettings): Tokens {
   const secrets = keys.map((key) => createSecretKey(key, 'utf8'));
-  const verified = new Map<string, Verified>();
+  let verified = new Map<string, Verified>();
+  let before = verified;
 
+  /** Two generations: when one is full, the older is forgotten whole. */
   const remember = (token: string, claims: Verified): void => {
-    if (verified.size >= VERIFIED_TOKENS) verified.delete(verified.keys().next().value!);
+    if (verified.size >= VERIFIED_TOKENS / 2) {
+      before = verified;
+      verified = new Map();
+    }
     verified.set(token, claims);
   };
 
@@ -63,7 +68,7 @@ export function createTokens({ keys, issuer, audience }: TokenSettings): Tokens 
     },
 
     verify(token, typ, now, options) {
-      let claims = verified.get(token);
+      let claims = verified.get(token) ?? before.get(token);
       if (claims === undefined) {
         claims = authentic(token, secrets, issuer, audience);
         if (claims === undefined) return undefined;
