@@ -128,7 +128,7 @@ export const cidrs = (meaning: string) =>
       for (const item of listed(value)) {
         const [, address, prefix] = /^([0-9a-fA-F.:]+)(?:\/(\d{1,3}))?$/.exec(item) ?? [];
         const bits = isIP(address ?? '') === 4 ? 32 : isIP(address ?? '') === 6 ? 128 : -1;
-        if (address === undefined || Number(prefix ?? bits) > bits) return new Wrong(`has "${item}"`);
+        if (address === undefined || bits < 0 || Number(prefix ?? bits) > bits) return new Wrong(`has "${item}"`);
         ranges.push([address, Number(prefix ?? bits)]);
       }
       return ranges;
@@ -158,6 +158,7 @@ export const url = <F extends string | undefined>(schemes: string[], fallback: F
       const scheme = schemes.find((start) => value.startsWith(start));
       if (scheme === undefined) return new Wrong('begins differently');
       if (scheme.endsWith('//') && !URL.canParse(value)) return new Wrong('is not a URL');
+      if (value === 'sqlite:' || value === 'file:') return new Wrong('names no path');
       return value;
     },
     fallback,
