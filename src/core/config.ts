@@ -3,6 +3,7 @@ import { parseEnv } from 'node:util';
 import { cidrs, choice, duration, flag, integer, keys, limit, origins, size, text, url, Wrong } from './settings.ts';
 import type { Setting } from './settings.ts';
 import { isEmail } from './email.ts';
+import { isGuessable } from './guessable.ts';
 
 /** Every setting there is: name, what is accepted, default, meaning. README and .env.example are tested against it. */
 export const settings = {
@@ -95,12 +96,13 @@ export function loadConfig({ env, envFile, flags, readFile }: Sources): Loaded {
   const warnings: string[] = [];
   const fromFile = envFile === undefined ? {} : parseEnv(envFile);
   for (const name of Object.keys(fromFile)) {
-    if (isSettingName(name) || isSettingName(name.replace(/_FILE$/, ''))) continue;
+    if (isSettingName(name) || isSecretFile(name)) continue;
     warnings.push(`.env: ${name} is not a setting; did you mean ${nearest(name)}?`);
   }
   const given = (name: string): string | undefined => flags[name] || env[name] || fromFile[name] || undefined;
   const values: Record<string, unknown> = {};
   const explicit = new Set<SettingName>();
+  const wrong = new Set<string>();
 
   for (const [name, setting] of Object.entries(settings) as [SettingName, Setting<unknown>][]) {
     let value = given(name);
@@ -108,11 +110,11 @@ export function loadConfig({ env, envFile, flags, readFile }: Sources): Loaded {
     if (path !== undefined && value !== undefined) {
       faults.push(`${name}: is set and so is ${name}_FILE; set one of them`);
     } else if (path !== undefined) {
-      try {
-        value = readFile(path).replace(/\r?\n$/, '');
-      } catch {
-        faults.push(`${name}_FILE: ${path} can't be read; accepted: a file that holds the secret`);
-        continue;
+      explicit.add(name);
+      value = secretIn(path, readFile);
+      if (value === undefined) {
+        faults.push(`${name}_FILE: ${path} can't be read or is empty; accepted: a file that holds the secret`);
+        wrong.add(name);
       }
     }
     if (value !== undefined) explicit.add(name);
@@ -121,19 +123,36 @@ export function loadConfig({ env, envFile, flags, readFile }: Sources): Loaded {
     if (result instanceof Wrong) {
       const problem = setting.secret && result.problem.includes('"') ? 'is not acceptable' : result.problem;
       faults.push(`${name}: ${problem}; accepted: ${setting.accepts}`);
+      wrong.add(name);
+      values[camel(name)] = setting.fallback === undefined ? undefined : setting.read(setting.fallback);
     } else {
       values[camel(name)] = result;
     }
   }
   const config = values as Config;
   if (config.environment === 'production' && !explicit.has('PASSWORD_MIN_LENGTH')) values['passwordMinLength'] = 8;
-  if (faults.length === 0) faults.push(...contradictions(config, explicit));
+  faults.push(...contradictions(config, explicit).filter((fault) => !wrong.has(fault.split(':', 1)[0]!)));
   return faults.length > 0 ? { faults } : { config, explicit, warnings };
 }
 
 const isSettingName = (name: string): name is SettingName => Object.hasOwn(settings, name);
 
-const camel = (name: string): string => name.toLowerCase().replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+const isSecretFile = (name: string): boolean => {
+  const [, of = ''] = /^(.*)_FILE$/.exec(name) ?? [];
+  return isSettingName(of) && settings[of].secret;
+};
+
+/** What the file holds, without its final newline; undefined when there is nothing to be had. */
+function secretIn(path: string, readFile: Sources['readFile']): string | undefined {
+  try {
+    return readFile(path).replace(/\r?\n$/, '') || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const camel = (name: string): string =>
+  name.toLowerCase().replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 
 /** What is wrong between settings that are each acceptable. */
 function contradictions(config: Config, explicit: ReadonlySet<SettingName>): string[] {
@@ -146,12 +165,12 @@ function contradictions(config: Config, explicit: ReadonlySet<SettingName>): str
     ['JWT_SECRET', config.jwtSecret],
     ['JWT_SECRET_PREVIOUS', config.jwtSecretPrevious],
   ] as const) {
-    if (production && found?.some(isGuessable)) {
+    if (production && found?.some((key) => key === EXAMPLE_JWT_SECRET || isGuessable(key))) {
       faults.push(`${name}: can be guessed; accepted in production: random bytes, e.g. from: ${GENERATE}`);
     }
   }
   const { firstAdminEmail, firstAdminPassword, passwordMinLength } = config;
-  if ((firstAdminEmail === undefined) !== (firstAdminPassword === undefined)) {
+  if (explicit.has('FIRST_ADMIN_EMAIL') !== explicit.has('FIRST_ADMIN_PASSWORD')) {
     faults.push('FIRST_ADMIN_EMAIL: goes with FIRST_ADMIN_PASSWORD; set both or none');
   }
   if (firstAdminEmail !== undefined && !isEmail(firstAdminEmail)) {
@@ -193,18 +212,6 @@ const GENERATE = `node -p "crypto.randomBytes(32).toString('base64url')"`;
 
 /** The key of `.env.example`: a running server must never use it. */
 export const EXAMPLE_JWT_SECRET = 'change-me-to-32-or-more-random-bytes';
-
-/** Whether a key shows little of the randomness that its length could hold: words count for nothing. */
-function isGuessable(key: string): boolean {
-  if (key === EXAMPLE_JWT_SECRET || /^(.{1,16}?)\1+$/s.test(key)) return true;
-  const characters = [...key.replace(/change.?me|secret|password|passw0rd|example|your|super|key|jwt|token/gi, '')];
-  const counts = new Map<string, number>();
-  for (const character of characters) counts.set(character, (counts.get(character) ?? 0) + 1);
-  let bits = 0;
-  for (const count of counts.values()) bits -= count * Math.log2(count / characters.length);
-  const steps = new Set(characters.slice(1).map((next, i) => next.codePointAt(0)! - characters[i]!.codePointAt(0)!));
-  return bits < 80 || steps.size < 5;
-}
 
 /** The setting whose name is nearest by edit distance (Levenshtein 1966). */
 function nearest(name: string): string {
