@@ -100,7 +100,7 @@ suite('limits', { concurrency: 2 }, () => {
     }));
 
   test('who has a token of ours is counted as that user, everyone else as the address', () =>
-    withServer({ ...BEHIND_PROXY, RATE_LIMIT_DEFAULT: '3/60s', RATE_LIMIT_LOGIN: '100/60s' }, async (server, clock: Clock) => {
+    withServer({ ...BEHIND_PROXY, RATE_LIMIT_DEFAULT: '3/60s' }, async (server, clock: Clock) => {
       const ada = (await server.login('ada@example.com')).access_token;
       clock.advance(60_000);
       const bob = (await server.login('bob@example.com')).access_token;
@@ -150,7 +150,10 @@ suite('limits', { concurrency: 2 }, () => {
 
   test('login tells of all its limits, is counted by address even with a token, and costs nothing when refused', () =>
     withServer(
-      { ...BEHIND_PROXY, RATE_LIMIT_DEFAULT: '100/60s', RATE_LIMIT_LOGIN: '2/60s', RATE_LIMIT_LOGIN_FAILURES: '20/15m' },
+      {
+        ...{ ...BEHIND_PROXY, RATE_LIMIT_DEFAULT: '100/60s' },
+        ...{ RATE_LIMIT_LOGIN: '2/60s', RATE_LIMIT_LOGIN_FAILURES: '20/15m' },
+      },
       async (server) => {
         const { access_token: token } = await server.login('ada@example.com');
         const attempt = () =>
@@ -163,7 +166,8 @@ suite('limits', { concurrency: 2 }, () => {
           first.headers['ratelimit-policy'],
           '"default";q=100;w=60, "login";q=2;w=60, "login-failures";q=20;w=900',
         );
-        assert.deepEqual(limitsOf(first), [401, '"default";r=99;t=1, "login";r=1;t=30, "login-failures";r=19;t=45', undefined]);
+        const left = '"default";r=99;t=1, "login";r=1;t=30, "login-failures";r=19;t=45';
+        assert.deepEqual(limitsOf(first), [401, left, undefined]);
         await attempt();
         for (let i = 0; i < 3; i++) {
           assert.deepEqual(limitsOf(await attempt()), [429, '"default";r=98;t=2, "login";r=0;t=30', '30']);

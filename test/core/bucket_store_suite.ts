@@ -97,7 +97,7 @@ export function bucketStoreSuite(name: string, open: () => OpenStore | Promise<O
             continue;
           }
           const taken = await store.take(takes);
-          assert.deepEqual(taken, oracle.take(takes, now), `take ${i} of ${takes.map(({ policy, key }) => policy.name + key)}`);
+          assert.deepEqual(taken, oracle.take(takes, now), `take ${i}`);
           if (taken.refused < 0) seen.taken++;
           else seen.refused++;
         }
@@ -126,7 +126,8 @@ export function bucketStoreSuite(name: string, open: () => OpenStore | Promise<O
       const [once, few] = [policies[0]!, policies[1]!];
       const both = [{ policy: few, key: 'a' }, { policy: once, key: 'a' }];
       assert.equal((await store.take(both)).refused, -1);
-      for (let i = 0; i < 10; i++) assert.deepEqual(await store.take(both), { refused: 1, untilFull: [few.cost, once.span] });
+      const second = { refused: 1, untilFull: [few.cost, once.span] };
+      for (let i = 0; i < 10; i++) assert.deepEqual(await store.take(both), second);
       assert.deepEqual(await store.take([{ policy: few, key: 'a' }]), { refused: -1, untilFull: [2 * few.cost] });
       await store.close();
     });
@@ -135,7 +136,8 @@ export function bucketStoreSuite(name: string, open: () => OpenStore | Promise<O
       const { store } = await open();
       const once = policies[0]!;
       const other = policy('other', { limit: 1, windowMs: 1000 });
-      for (const key of ['a', 'A', 'a ', '', '192.0.2.1', '2001:db8:0:0::/64', '__proto__', 'constructor', 'é', 'x'.repeat(300)]) {
+      const addresses = ['192.0.2.1', '2001:db8:0:0::/64'];
+      for (const key of ['a', 'A', 'a ', '', ...addresses, '__proto__', 'constructor', 'é', 'x'.repeat(300)]) {
         for (const each of [once, other]) {
           assert.equal((await store.take([{ policy: each, key }])).refused, -1, `${each.name} ${key}`);
           assert.equal((await store.take([{ policy: each, key }])).refused, 0, `${each.name} ${key}`);
@@ -159,7 +161,7 @@ export function bucketStoreSuite(name: string, open: () => OpenStore | Promise<O
       await store.close();
     });
 
-    test('when the clock steps back, a bucket is at most empty and never takes longer than its window to fill', async () => {
+    test('when the clock steps back, a bucket is at most empty and fills in its window', async () => {
       const { store, advance } = await open();
       const policy = policies[1]!;
       const take = [{ policy, key: 'a' }];

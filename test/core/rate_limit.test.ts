@@ -120,7 +120,9 @@ test('whatever happens, nobody over the limit is forgotten while somebody else c
       const policy = policies[random(policies.length)]!;
       const key = `${random(12) === 0 ? `rare ${random(1000)}` : random(12)}`;
       const name = `${policy.name} ${key}`;
-      const spent = policies.flatMap((each) => [...fullAt.keys()].filter((n) => n.startsWith(`${each.name} `) && isSpent(each, n)));
+      const spent = policies.flatMap((each) =>
+        [...fullAt.keys()].filter((known) => known.startsWith(`${each.name} `) && isSpent(each, known)),
+      );
       const { refused, untilFull } = store.take([{ policy, key }]);
       assert.ok(store.size <= maxKeys);
       if (spent.length < maxKeys && spent.includes(name)) {

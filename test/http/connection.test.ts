@@ -45,8 +45,9 @@ suite('connection', { concurrency: true }, () => {
       [rawRequest('GET /', [`X: ${'a'.repeat(20_000)}`]), 431, 'headers_too_large'],
       [CONNECT, 405, 'method_not_allowed'],
     ];
+    const requests = [[PING, [200]], [slow, [401]], [slow + PING, [401, 200]], [register, []]] as const;
     for (const [fault, status, code] of faults) {
-      for (const [before, statuses] of [[PING, [200]], [slow, [401]], [slow + PING, [401, 200]], [register, []]] as const) {
+      for (const [before, statuses] of requests) {
         const connection = openRaw(server.port);
         connection.write(before + fault);
         if (before === register) assert.ok([201, 409].includes((await connection.answer()).status));
@@ -72,14 +73,15 @@ suite('connection', { concurrency: true }, () => {
   });
 
   test('a client that has stopped sending still gets its answers', async () => {
-    for (const [bytes, statuses] of [[PING, [200]], [rawPost(LOGIN, NOBODY), [401]], [rawPost(LOGIN, NOBODY) + PING, [401, 200]]] as const) {
+    const slow = rawPost(LOGIN, NOBODY);
+    for (const [bytes, statuses] of [[PING, [200]], [slow, [401]], [slow + PING, [401, 200]]] as const) {
       const connection = openRaw(server.port);
       connection.socket.end(bytes);
       for (const status of statuses) assert.equal((await connection.answer()).status, status);
       assert.equal(await connection.closed, 'end');
       connection.close();
     }
-    for (const bytes of [rawPost(LOGIN, NOBODY).slice(0, -1), rawChunked(LOGIN, '2\r\n{'), 'GET /healthz HTTP/1.1\r\nHo']) {
+    for (const bytes of [slow.slice(0, -1), rawChunked(LOGIN, '2\r\n{'), 'GET /healthz HTTP/1.1\r\nHo']) {
       const connection = openRaw(server.port);
       connection.socket.end(bytes);
       assertProblem(await connection.answer(), 400, 'malformed_request', bytes);
@@ -139,8 +141,9 @@ suite('connection', { concurrency: true }, () => {
   test('clients that vanish at any moment do no harm', async () => {
     const open = rawPost(LOGIN, NOBODY);
     const moments = [
-      '', 'GET /', PING, open, open.slice(0, -5), rawChunked(LOGIN, '5\r\n{'), CONNECT, 'garbage', open + PING, open + CONNECT,
-      rawRequest('GET /docs'), rawPost(LOGIN, 'x'.repeat(100_000)), rawRequest(`POST ${LOGIN}`, ['Expect: 100-continue']),
+      ...['', 'GET /', PING, open, open.slice(0, -5), CONNECT, 'garbage', open + PING, open + CONNECT],
+      ...[rawChunked(LOGIN, '5\r\n{'), rawRequest('GET /docs'), rawPost(LOGIN, 'x'.repeat(100_000))],
+      rawRequest(`POST ${LOGIN}`, ['Expect: 100-continue']),
     ];
     for (const bytes of moments) {
       for (const pauseMs of [0, 1, 5]) {

@@ -100,7 +100,7 @@ suite('framing', { concurrency: true }, () => {
     assertProblem(await sendRaw(server.port, trailers), 431, 'headers_too_large');
   });
 
-  test('a body of the limit is read, one byte more is refused: declared without reading, chunked while it comes', async () => {
+  test('a body of the limit is read, one byte more is refused, whether declared or chunked', async () => {
     const padded = (length: number): string => NOBODY + ' '.repeat(length - NOBODY.length);
     const inChunks = (text: string): string => `${text.length.toString(16)}\r\n${text}\r\n0\r\n\r\n`;
     assert.equal((await sendRaw(server.port, rawPost(LOGIN, padded(LIMIT)))).status, 401);

@@ -111,8 +111,8 @@ suite('server', { concurrency: true }, () => {
 
   test('HEAD answers as GET does, without the body', async () => {
     const { access_token: token } = await server.loginAdmin();
-    const targets = [PING, '/healthz', '/readyz', '/', '/docs', '/openapi.json', '/api/v1/users/me', '/api/v1/users', '/no'];
-    await inTurn(targets, async (target) => {
+    const pages = ['/', '/docs', '/openapi.json', '/no'];
+    await inTurn([PING, '/healthz', '/readyz', '/api/v1/users/me', '/api/v1/users', ...pages], async (target) => {
       const connection = openRaw(server.port);
       connection.write(rawRequest(`HEAD ${target}`, [`Authorization: Bearer ${token}`, 'X-Request-Id: a']));
       connection.write(rawRequest(`GET ${target}`, [`Authorization: Bearer ${token}`, 'X-Request-Id: a']));
@@ -167,9 +167,14 @@ suite('server', { concurrency: true }, () => {
   });
 
   test('a body is JSON in UTF-8, or refused by its kind before it is read', async () => {
-    const accepted = ['application/json', 'Application/JSON', 'application/json; charset=utf-8', 'application/json;charset="UTF-8"'];
-    const refused = ['', 'text/plain', 'application/jsonx', 'application/json, text/html', 'application/json; charset=latin1',
-      'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'application/problem+json', 'json'];
+    const accepted = [
+      ...['application/json', 'Application/JSON'],
+      ...['application/json; charset=utf-8', 'application/json;charset="UTF-8"'],
+    ];
+    const refused = [
+      ...['', 'text/plain', 'application/jsonx', 'application/json, text/html', 'application/json; charset=latin1'],
+      ...['application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'application/problem+json', 'json'],
+    ];
     for (const type of accepted) {
       const sent = rawRequest(`POST ${LOGIN}`, [`Content-Type: ${type}`, `Content-Length: ${NOBODY.length}`], NOBODY);
       assertProblem(await sendRaw(server.port, sent), 401, 'invalid_credentials', type);
@@ -185,8 +190,10 @@ suite('server', { concurrency: true }, () => {
     assertProblem(await sendRaw(server.port, rawRequest(`POST ${LOGIN}`)), 415, 'unsupported_media_type', 'nothing');
     const empty = rawRequest(`POST ${LOGIN}`, ['Content-Type: application/json']);
     assertProblem(await sendRaw(server.port, empty), 400, 'invalid_json', 'no body at all');
-    for (const body of ['', ' ', '{', '[1,]', '{"a":1}x', "{'a':1}", 'NaN', '\xef\xbb\xbf{}', '"\xe9"', '\xff', '{"a":"\xc3"}']) {
-      const sent = rawRequest(`POST ${LOGIN}`, ['Content-Type: application/json', `Content-Length: ${body.length}`], body);
+    const notUtf8 = ['"\xe9"', '\xff', '{"a":"\xc3"}', '"\xc0\xaf"', '"\xed\xa0\x80"'];
+    for (const body of ['', ' ', '{', '[1,]', '{"a":1}x', "{'a':1}", 'NaN', '\xef\xbb\xbf{}', ...notUtf8]) {
+      const fields = ['Content-Type: application/json', `Content-Length: ${body.length}`];
+      const sent = rawRequest(`POST ${LOGIN}`, fields, body);
       assertProblem(await sendRaw(server.port, Buffer.from(sent, 'latin1')), 400, 'invalid_json', body);
     }
   });
