@@ -18,6 +18,8 @@ export interface PasswordSettings extends ScryptCost {
   concurrency: number;
   /** Hashes that may wait. */
   queue: number;
+  /** How long a thread without work is kept, ms; 5,000 when left out. */
+  idleMs?: number;
 }
 
 export interface Passwords {
@@ -38,10 +40,9 @@ export interface Passwords {
 
 const SALT_BYTES = 16;
 const HASH_BYTES = 32;
-const IDLE_MS = 5_000;
 
-export function createPasswords({ concurrency, queue, ...cost }: PasswordSettings): Passwords {
-  const threads = createHashThreads(concurrency || os.availableParallelism(), queue);
+export function createPasswords({ concurrency, queue, idleMs = 5_000, ...cost }: PasswordSettings): Passwords {
+  const threads = createHashThreads(concurrency || os.availableParallelism(), queue, idleMs);
   const decoy = toPhc(cost, randomBytes(SALT_BYTES), randomBytes(HASH_BYTES));
 
   return {
@@ -94,7 +95,7 @@ interface Waiting {
  * Threads that hash, one job each at a time, started when there is work and ended when there was none for a while:
  * neither the event loop nor libuv's pool (files, DNS) waits behind a password.
  */
-function createHashThreads(most: number, maxWaiting: number) {
+function createHashThreads(most: number, maxWaiting: number, idleMs: number) {
   const idle: Worker[] = [];
   const busy = new Map<Worker, Waiting>();
   const queue: Waiting[] = [];
@@ -136,7 +137,13 @@ function createHashThreads(most: number, maxWaiting: number) {
     if (next !== undefined) return give(thread, next);
     thread.unref();
     idle.push(thread);
-    timers.set(thread, setTimeout(() => void thread.terminate(), IDLE_MS).unref());
+    timers.set(thread, setTimeout(() => end(thread), idleMs).unref());
+  }
+
+  /** Ending takes a moment, in which it must not be given anything. */
+  function end(thread: Worker): void {
+    idle.splice(idle.indexOf(thread), 1);
+    void thread.terminate();
   }
 
   return {
