@@ -16,6 +16,7 @@ export interface Router<App> {
 interface Node<App> {
   /** Segments of the template; parameters as `{name}`. */
   segments: string[];
+  hasParameters: boolean;
   byMethod: Map<string, Route<App>>;
   allow: string;
 }
@@ -31,7 +32,9 @@ export function createRouter<App>(routes: readonly Route<App>[]): Router<App> {
   for (const route of routes) {
     let node = nodes.get(route.path);
     if (node === undefined) {
-      nodes.set(route.path, (node = { segments: route.path.split('/'), byMethod: new Map(), allow: '' }));
+      const segments = route.path.split('/');
+      node = { segments, hasParameters: segments.some(isParameter), byMethod: new Map(), allow: '' };
+      nodes.set(route.path, node);
     }
     if (node.byMethod.has(route.method)) throw new Error(`${route.method} ${route.path} is declared twice`);
     node.byMethod.set(route.method, route);
@@ -40,8 +43,8 @@ export function createRouter<App>(routes: readonly Route<App>[]): Router<App> {
     const methods = [...node.byMethod.keys()].flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
     node.allow = [...methods, 'OPTIONS'].join(', ');
   }
-  const fixed = new Map([...nodes].filter(([path]) => !path.includes('{')));
-  const templates = [...nodes.values()].filter(({ segments }) => segments.some(isParameter));
+  const fixed = new Map([...nodes].filter(([, { hasParameters }]) => !hasParameters));
+  const templates = [...nodes.values()].filter(({ hasParameters }) => hasParameters);
 
   function find(path: string): Node<App> | undefined {
     const node = fixed.get(path);
@@ -56,7 +59,7 @@ export function createRouter<App>(routes: readonly Route<App>[]): Router<App> {
       if (node === undefined) throw new Failure('not_found', 'There is nothing at this path.');
       const route = node.byMethod.get(method === 'HEAD' ? 'GET' : method);
       if (route === undefined) throw new Failure('method_not_allowed', undefined, { allow: node.allow });
-      return { route, params: route.path === path ? NONE : parameters(node.segments, path.split('/')) };
+      return { route, params: node.hasParameters ? parameters(node.segments, path.split('/')) : NONE };
     },
     allowed: (path) => find(path)?.allow,
   };
