@@ -7,11 +7,13 @@ import { outcome, story } from './story.ts';
 story('the server says that it lives, is ready, and hello', {}, async (server) => {
   for (const [target, json] of [
     ['/healthz', { status: 'ok' }],
-    ['/readyz', { status: 'ok', parts: { database: 'ok', draining: 'no' } }],
+    ['/readyz', { status: 'ok' }],
     ['/api/v1/public/ping', { status: 'ok' }],
   ] as const) {
     const answer = await server.call('GET', target);
-    assert.deepEqual([answer.status, answer.json], [200, json]);
+    const { parts, ...rest } = answer.json;
+    assert.deepEqual([answer.status, rest], [200, json]);
+    if (target === '/readyz') assert.deepEqual([parts.database, parts.draining], ['ok', 'no']);
     const head = await server.call('HEAD', target);
     assert.deepEqual([head.status, head.text], [200, '']);
     assert.equal(head.headers['content-length'], answer.headers['content-length']);
@@ -36,7 +38,7 @@ story('without its database the server lives, is not ready and says which part i
   renameSync(file, `${file}.away`);
   const answer = await server.call('GET', '/readyz');
   assert.equal(outcome(answer), '503 unavailable');
-  assert.deepEqual(answer.json.parts, { database: 'away', draining: 'no' });
+  assert.deepEqual([answer.json.parts.database, answer.json.parts.draining], ['away', 'no']);
   assert.ok(Number(answer.headers['retry-after']) >= 1);
   assert.equal((await server.call('GET', '/healthz')).status, 200);
   renameSync(`${file}.away`, file);
