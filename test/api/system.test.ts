@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { renameSync } from 'node:fs';
 import path from 'node:path';
 
-import { outcome, story } from './story.ts';
+import { otherProcess } from '../db/other_process.ts';
+import type { Answer } from '../helpers/server.ts';
+import { idOf, logIn, me, outcome, refresh, story } from './story.ts';
 
 story('the server says that it lives, is ready, and hello', {}, async (server) => {
   for (const [target, json] of [
@@ -43,6 +45,40 @@ story('without its database the server lives, is not ready and says which part i
   assert.equal((await server.call('GET', '/healthz')).status, 200);
   renameSync(`${file}.away`, file);
   assert.equal((await server.call('GET', '/readyz')).status, 200);
+});
+
+story('while another process holds the database, writes are 503 and all else is served', {}, async (server) => {
+  const pair = await server.login();
+  const admin = await server.loginAdmin();
+  const other = await otherProcess(path.join(server.folder, 'app.db'), 'BEGIN EXCLUSIVE');
+  const token = pair.access_token;
+  const account = { email: 'bob@example.com', password: 'pass' };
+  const writes = (): Promise<Answer>[] => [
+    server.call('POST', '/api/v1/auth/register', { body: account }),
+    logIn(server, 'ada@example.com', 'correct horse'),
+    refresh(server, pair),
+    server.call('PATCH', '/api/v1/users/me', { token, body: { full_name: 'Ada' } }),
+    server.call('DELETE', `/api/v1/users/${idOf(pair)}`, { token: admin.access_token }),
+    server.call('POST', '/api/v1/auth/logout-all', { token }),
+  ];
+  let waiting = true;
+  const refused = Promise.all(writes()).finally(() => (waiting = false));
+  let served = 0;
+  while (waiting) {
+    const answers = [await me(server, pair), await server.call('GET', '/api/v1/users', { token: admin.access_token })];
+    assert.deepEqual(answers.map(outcome), ['200', '200']);
+    assert.equal(outcome(await logIn(server, 'ada@example.com', 'wrong')), '401 invalid_credentials');
+    served++;
+  }
+  assert.ok(served > 1);
+  for (const answer of await refused) {
+    assert.equal(outcome(answer), '503 unavailable');
+    assert.match(answer.headers['retry-after']!, /^[1-9]\d*$/);
+    assert.ok(!/sqlite|locked|database is/i.test(answer.text));
+  }
+  await other.release();
+  assert.equal(outcome(await refresh(server, pair)), '200', 'the refused refresh took nothing');
+  assert.equal(outcome(await server.call('POST', '/api/v1/auth/register', { body: account })), '201');
 });
 
 story('the root leads to the documentation, and both can be left out', {}, async (server) => {
