@@ -405,7 +405,7 @@ story('the log says who did what from where, and no secret', { TRUST_PROXY: '127
     ['auth.refresh_reused', { user_id: user.id }],
     ['auth.logout', { user_id: user.id }],
     ['auth.logout_all', { user_id: user.id }],
-    ['admin.user_changed', { user_id: idOf(admin), subject: user.id, is_active: false }],
+    ['admin.user_changed', { user_id: idOf(admin), subject: user.id, is_active: 'true → false' }],
     ['admin.user_deleted', { user_id: idOf(admin), subject: user.id }],
   ];
   for (const [event, who] of expected) {

@@ -1,17 +1,16 @@
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 
 import { Failure } from '../../src/core/errors.ts';
 import type { Database } from '../../src/db/database.ts';
 import { migrate } from '../../src/db/init_db.ts';
 import { openSqlite } from '../../src/db/sqlite.ts';
 import { databaseSuite } from './database_suite.ts';
+import { otherProcess } from './other_process.ts';
 
 const folder = mkdtempSync(path.join(os.tmpdir(), 'bare-api-sqlite-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -41,23 +40,6 @@ async function within(story: (db: Database, file: string) => Promise<void>, lock
 const put = (db: Database, id: number, word = '') =>
   db.write([{ sql: 'INSERT INTO things (id, word) VALUES ($1, $2)', params: [id, word], changes: 1 }]);
 const ids = async (db: Database) => (await db.all('SELECT id FROM things ORDER BY id', [])).map(([id]) => id);
-
-/** Another process at the file; `release` lets it finish and gives all that it said. */
-async function otherProcess(file: string, task: string, nodeOptions: string[] = []) {
-  const script = fileURLToPath(new URL('./sqlite_process.ts', import.meta.url));
-  const child = spawn(process.execPath, [...nodeOptions, script, file, task], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const exited = once(child, 'exit');
-  let said = '';
-  child.stdout.on('data', (chunk) => (said += chunk));
-  await Promise.race([once(child.stdout, 'data'), exited]);
-  return {
-    async release(): Promise<string> {
-      child.stdin.end();
-      assert.deepEqual(await exited, [0, null]);
-      return said;
-    },
-  };
-}
 
 describe('a SQLite file', () => {
   test('is written in WAL mode, with a flush for every commit, strict tables and foreign keys', () =>

@@ -1,5 +1,6 @@
 import { Failure } from '../../core/errors.ts';
 import { then } from '../../core/maybe.ts';
+import { isUuidv7 } from '../../core/uuid.ts';
 import type { User } from '../../db/models.ts';
 import * as sessions from '../../db/sessions.ts';
 import * as users from '../../db/users.ts';
@@ -171,6 +172,7 @@ const cursorOf = (id: string): string => Buffer.from(id.replaceAll('-', ''), 'he
 
 function idOf(cursor: string): string {
   const bytes = Buffer.from(cursor, 'base64url');
-  if (bytes.length !== 16 || bytes.toString('base64url') !== cursor) throw new Failure('invalid_cursor');
-  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+  const id = bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+  if (bytes.toString('base64url') !== cursor || !isUuidv7(id)) throw new Failure('invalid_cursor');
+  return id;
 }
