@@ -44,15 +44,6 @@ function readFlags() {
   }
 }
 
-function readEnvFile(named: string | undefined): string | undefined {
-  try {
-    return readFileSync(named ?? '.env', 'utf8');
-  } catch (error) {
-    if (named === undefined && (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    return giveUp([`--env-file: ${named ?? '.env'} can't be read; accepted: a file of NAME=value lines`]);
-  }
-}
-
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (major < OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor < OLDEST_NODE[1])) {
   const oldest = OLDEST_NODE.join('.');
@@ -71,10 +62,10 @@ async function serve(): Promise<void> {
   process.umask(0o077);
   // Compiled code is kept between starts, in a folder that nobody else can write. So nothing is imported before.
   enableCompileCache(fileURLToPath(new URL('../.cache', import.meta.url)));
-  const { loadConfig } = await import('./core/config.ts');
-  const loaded = loadConfig({
+  const { loadConfigFiles } = await import('./core/config.ts');
+  const loaded = loadConfigFiles({
     env: process.env,
-    envFile: readEnvFile(flags['env-file']),
+    envFile: flags['env-file'],
     flags: { HOST: flags.host, PORT: flags.port, WORKERS: flags.workers },
     readFile: (path) => readFileSync(path, 'utf8'),
   });

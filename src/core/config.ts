@@ -86,9 +86,27 @@ export interface Sources {
 }
 
 export type Loaded =
-  | { config: Config; explicit: ReadonlySet<SettingName>; warnings: string[] }
+  | {
+      config: Config;
+      explicit: ReadonlySet<SettingName>;
+      /** What each setting was read from, as text; undefined where it is unset. */
+      texts: Readonly<Record<SettingName, string | undefined>>;
+      warnings: string[];
+    }
   /** One line each: name, what is wrong, what is accepted. */
   | { faults: string[] };
+
+/** The same with the `.env` file read, or the one that `--env-file` names, which then has to be there. */
+export function loadConfigFiles({ envFile, ...sources }: Sources): Loaded {
+  try {
+    return loadConfig({ ...sources, envFile: sources.readFile(envFile ?? '.env') });
+  } catch (error) {
+    if (envFile === undefined && (error as NodeJS.ErrnoException).code === 'ENOENT') {
+      return loadConfig({ ...sources, envFile: undefined });
+    }
+    return { faults: [`--env-file: ${envFile ?? '.env'} can't be read; accepted: a file of NAME=value lines`] };
+  }
+}
 
 /** Flags over environment over `.env` over defaults. An empty value counts as unset. Finds all faults at once. */
 export function loadConfig({ env, envFile, flags, readFile }: Sources): Loaded {
@@ -102,6 +120,7 @@ export function loadConfig({ env, envFile, flags, readFile }: Sources): Loaded {
   const given = (name: string): string | undefined => flags[name] || env[name] || fromFile[name] || undefined;
   const values: Record<string, unknown> = {};
   const explicit = new Set<SettingName>();
+  const texts = {} as Record<SettingName, string | undefined>;
   const wrong = new Set<string>();
 
   for (const [name, setting] of Object.entries(settings) as [SettingName, Setting<unknown>][]) {
@@ -119,6 +138,7 @@ export function loadConfig({ env, envFile, flags, readFile }: Sources): Loaded {
     }
     if (value !== undefined) explicit.add(name);
     const source = value ?? setting.fallback;
+    texts[name] = source;
     const result = source === undefined ? undefined : setting.read(source);
     if (result instanceof Wrong) {
       const problem = setting.secret && result.problem.includes('"') ? 'is not acceptable' : result.problem;
@@ -132,7 +152,7 @@ export function loadConfig({ env, envFile, flags, readFile }: Sources): Loaded {
   const config = values as Config;
   if (config.environment === 'production' && !explicit.has('PASSWORD_MIN_LENGTH')) values['passwordMinLength'] = 8;
   faults.push(...contradictions(config, explicit).filter((fault) => !wrong.has(fault.split(':', 1)[0]!)));
-  return faults.length > 0 ? { faults } : { config, explicit, warnings };
+  return faults.length > 0 ? { faults } : { config, explicit, texts, warnings };
 }
 
 const isSettingName = (name: string): name is SettingName => Object.hasOwn(settings, name);

@@ -4,6 +4,7 @@ import type { Passwords } from '../core/passwords.ts';
 import { uuidv7 } from '../core/uuid.ts';
 import type { Database, Migration } from './database.ts';
 import { loadMigrations } from './migrations.ts';
+import type { AppliedMigration } from './migrations.ts';
 import * as users from './users.ts';
 
 /** The migrations that this code knows for a database of that kind. */
@@ -12,6 +13,19 @@ export const knownMigrations = ({ kind }: Pick<Database, 'kind'>): Migration[] =
 
 /** Brings the schema up to date; the migrations that were applied now. */
 export const migrate = (db: Database): Promise<Migration[]> => db.migrate(knownMigrations(db));
+
+/** What has been applied, oldest first; empty in a database that was never migrated. */
+export async function appliedMigrations(db: Database): Promise<AppliedMigration[]> {
+  const [isThere] = (await db.one(HAS_TABLE[db.kind], []))!;
+  if (isThere === 0) return [];
+  const rows = await db.all('SELECT version, name, checksum FROM schema_migrations ORDER BY version', []);
+  return rows.map(([version, name, checksum]) => ({ version, name, checksum }) as AppliedMigration);
+}
+
+const HAS_TABLE = {
+  sqlite: "SELECT count(*) FROM sqlite_schema WHERE name = 'schema_migrations'",
+  postgres: "SELECT (to_regclass('schema_migrations') IS NOT NULL)::integer",
+};
 
 /** Asks whether the database has every known migration; it may have newer ones. */
 export function createSchemaCheck(db: Database): () => Maybe<boolean> {

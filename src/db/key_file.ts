@@ -14,27 +14,42 @@ export function signingKeys(config: Pick<Config, 'jwtSecret' | 'jwtSecretPreviou
   if (config.jwtSecret !== undefined) return { keys: [...config.jwtSecret, ...previous], warning: undefined };
   const file = sqliteFile(config.databaseUrl);
   if (file !== undefined && file !== ':memory:') {
-    return { keys: [keyFromFile(`${file}.key`), ...previous], warning: undefined };
+    return { keys: [...keysFromFile(keyFileOf(file)), ...previous], warning: undefined };
   }
   const warning = 'JWT_SECRET is unset: tokens are signed with a key for this start only, and end with it.';
-  return { keys: [randomBytes(32).toString('base64url'), ...previous], warning };
+  return { keys: [newKey(), ...previous], warning };
 }
 
+/** Where the keys of a SQLite database's tokens are kept. */
+export const keyFileOf = (databaseFile: string): string => `${databaseFile}.key`;
+
 /**
- * The signing key kept in a file of mode 0600: made from 32 random bytes the first time, read every time after. When
- * two servers start at once, one makes it and both use it.
+ * The keys kept in a file of mode 0600, one a line, the signing one first: one made from 32 random bytes the first time,
+ * read every time after. When two servers start at once, one makes it and both use it.
  */
-export function keyFromFile(file: string): string {
+export function keysFromFile(file: string): string[] {
   mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
   try {
-    const descriptor = openSync(file, 'wx', 0o600);
-    writeSync(descriptor, `${randomBytes(32).toString('base64url')}\n`);
-    fsyncSync(descriptor);
-    closeSync(descriptor);
+    writeKeyFile(file, [newKey()]);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
-  const key = readFileSync(file, 'utf8').replace(/\r?\n$/, '');
-  if (Buffer.byteLength(key) < 32) throw new Error(`${file} holds no key of at least 32 bytes; delete it or restore it.`);
-  return key;
+  const keys = readFileSync(file, 'utf8').split(/\r?\n/).filter((line) => line !== '');
+  if (keys.length === 0 || keys.some((key) => Buffer.byteLength(key) < 32)) {
+    throw new Error(`${file} holds no key of at least 32 bytes, or one that is shorter; delete it or restore it.`);
+  }
+  return keys;
+}
+
+export const newKey = (): string => randomBytes(32).toString('base64url');
+
+/** Makes the file with mode 0600, on the disk when this returns; one that exists is left as it is (`EEXIST`). */
+export function writeKeyFile(file: string, keys: readonly string[]): void {
+  const descriptor = openSync(file, 'wx', 0o600);
+  try {
+    writeSync(descriptor, keys.map((key) => `${key}\n`).join(''));
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }

@@ -28,6 +28,9 @@ const TOUCH = 'UPDATE sessions SET last_used_at = $2 WHERE id = $1';
 const END = 'DELETE FROM sessions WHERE id = $1';
 const END_OWN = 'DELETE FROM sessions WHERE id = $1 AND user_id = $2 AND expires_at > $3';
 const END_ALL = 'DELETE FROM sessions WHERE user_id = $1';
+const END_EVERYBODYS = 'DELETE FROM sessions';
+const PURGE = `
+  DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`;
 const LIVE = `
   SELECT ${listed(SESSION_COLUMNS)} FROM sessions
   WHERE user_id = $1 AND expires_at > $2 ORDER BY id DESC LIMIT ${MAX_SESSIONS}`;
@@ -97,6 +100,14 @@ export const endOwn = async (db: Database, sid: string, userId: string, now: num
 export const endAll = async (db: Database, userId: string): Promise<void> => {
   await db.write([{ sql: END_ALL, params: [userId] }]);
 };
+
+/** Ends every session of everybody; how many there were. */
+export const endEverybodys = async (db: Database): Promise<number> =>
+  (await db.write([{ sql: END_EVERYBODYS, params: [] }]))![0]!.changes;
+
+/** Deletes at most `limit` sessions that have expired, of which nothing is needed any more; how many it were. */
+export const purgeExpired = async (db: Database, now: number, limit: number): Promise<number> =>
+  (await db.write([{ sql: PURGE, params: [now, limit] }]))![0]!.changes;
 
 /** The user's live sessions, newest first. */
 export const live = (db: Database, userId: string, now: number): Maybe<Session[]> =>
