@@ -82,6 +82,8 @@ export interface Sources {
   flags: Readonly<Record<string, string | undefined>>;
   /** Reads the file that NAME_FILE names; throws when it can't be read. */
   readFile(path: string): string;
+  /** For settings that only their users can read: throws a sentence that says what is wrong and what is accepted. */
+  checks?: Partial<Record<SettingName, (value: string) => void>>;
 }
 
 export type Loaded =
@@ -90,7 +92,7 @@ export type Loaded =
   | { faults: string[] };
 
 /** Flags over environment over `.env` over defaults. An empty value counts as unset. Finds all faults at once. */
-export function loadConfig({ env, envFile, flags, readFile }: Sources): Loaded {
+export function loadConfig({ env, envFile, flags, readFile, checks = {} }: Sources): Loaded {
   const faults: string[] = [];
   const warnings: string[] = [];
   const fromFile = envFile === undefined ? {} : parseEnv(envFile);
@@ -123,6 +125,11 @@ export function loadConfig({ env, envFile, flags, readFile }: Sources): Loaded {
       faults.push(`${name}: ${problem}; accepted: ${setting.accepts}`);
     } else {
       values[camel(name)] = result;
+      try {
+        if (result !== undefined) checks[name]?.(String(result));
+      } catch (error) {
+        faults.push(`${name}: ${(error as Error).message}`);
+      }
     }
   }
   const config = values as Config;
@@ -176,11 +183,7 @@ function contradictions(config: Config, explicit: ReadonlySet<SettingName>): str
 function unfinished(config: Config, explicit: ReadonlySet<SettingName>): string[] {
   const faults: string[] = [];
   if (config.workers !== 1) faults.push('WORKERS: more than one thread is not in this version; accepted: 1');
-  if (!config.databaseUrl.startsWith('sqlite:')) {
-    faults.push('DATABASE_URL: Postgres is not in this version; accepted: sqlite:PATH or sqlite::memory:');
-  }
-  const later: SettingName[] = ['REDIS_URL'];
-  for (const name of [...later, 'MAIL_URL', 'MAIL_FROM', 'PUBLIC_URL', 'DATABASE_POOL_MAX'] as const) {
+  for (const name of ['MAIL_URL', 'MAIL_FROM', 'PUBLIC_URL'] as const) {
     if (explicit.has(name) && !isDefault(name, config)) faults.push(`${name}: is not in this version; leave it unset`);
   }
   return faults;

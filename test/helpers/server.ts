@@ -7,8 +7,8 @@ import path from 'node:path';
 import { createApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/core/config.ts';
 import { signingKeys } from '../../src/db/key_file.ts';
-import { openDatabase } from '../../src/db/session.ts';
 import { createLog } from '../../src/telemetry/log.ts';
+import { openBackends } from './backends.ts';
 import { createClock } from './clock.ts';
 import type { Clock } from './clock.ts';
 import { createContract } from './contract.ts';
@@ -79,11 +79,13 @@ export async function startServer(
   let written = '';
   const sink = { write: (text: string) => ((written += text), true), flushSync: () => {} };
   const log = createLog({ level: config.logLevel, format: 'json', color: false, now: clock.now, sink });
+  const backends = await openBackends(config, clock, settings['DATABASE_URL'] === undefined && ownFolder);
   const application = createApp({
     config,
     version: '0.0.0',
     keys: signingKeys(config).keys,
-    db: openDatabase(config),
+    db: backends.db,
+    sharedBuckets: backends.sharedBuckets,
     log,
     now: clock.now,
     monotonic: clock.monotonic,
@@ -125,6 +127,7 @@ export async function startServer(
 
     async close() {
       await application.stop();
+      await backends.drop();
       log.close();
       if (ownFolder) rmSync(home, { recursive: true, force: true });
     },
