@@ -5,6 +5,7 @@ import type { Database } from '../../src/db/database.ts';
 import { openDatabase } from '../../src/db/session.ts';
 import type { Clock } from './clock.ts';
 import { createDatabase } from './postgres.ts';
+import type { FreshDatabase } from './postgres.ts';
 import { openTurnedRedis } from './redis_clock.ts';
 
 export interface Backends {
@@ -13,14 +14,20 @@ export interface Backends {
   drop(): Promise<void>;
 }
 
+/** A server that is started again in a folder finds its database again. */
+const databases = new Map<string, Promise<FreshDatabase>>();
+
 /**
  * What a test's server keeps its data in: what its settings say, but with TEST_BACKENDS=postgres,redis a database of
- * its own on TEST_POSTGRES_URL (unless the test is about one it names), and buckets in TEST_REDIS_URL.
+ * the folder's own on TEST_POSTGRES_URL, and buckets in TEST_REDIS_URL. Without a folder the settings' database is used.
  */
-export async function openBackends(config: Config, clock: Clock, anyDatabase: boolean): Promise<Backends> {
+export async function openBackends(config: Config, clock: Clock, folder: string | undefined): Promise<Backends> {
   const wanted = process.env['TEST_BACKENDS']?.split(',') ?? [];
   const monotonic = (): number => performance.now() * 1e6;
-  const fresh = wanted.includes('postgres') && anyDatabase ? await createDatabase() : undefined;
+  if (wanted.includes('postgres') && folder !== undefined && !databases.has(folder)) {
+    databases.set(folder, createDatabase());
+  }
+  const fresh = await databases.get(folder ?? '');
   const used = fresh === undefined ? config : { databaseUrl: fresh.url, databasePoolMax: 4 };
   const redis = wanted.includes('redis') ? await openTurnedRedis(clock.monotonic) : undefined;
   return {
