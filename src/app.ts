@@ -6,6 +6,8 @@ import { apiRoutes } from './api/router.ts';
 import type { Config } from './core/config.ts';
 import { createPasswords } from './core/passwords.ts';
 import { InMemoryStore, policy } from './core/rate_limit.ts';
+import type { BucketStore } from './core/rate_limit.ts';
+import { FallbackStore } from './core/rate_limit_fallback.ts';
 import { createTokens } from './core/tokens.ts';
 import type { Database, Migration } from './db/database.ts';
 import { createSchemaCheck, ensureFirstAdmin, migrate } from './db/init_db.ts';
@@ -36,6 +38,8 @@ export interface Parts {
   /** The keys of tokens: the first signs. */
   keys: readonly string[];
   db: Database;
+  /** Buckets that hold across instances but may fail. */
+  sharedBuckets: BucketStore | undefined;
   log: Log;
   /** Wall time, ms since 1970. */
   now(): number;
@@ -49,15 +53,15 @@ export interface Application {
   app: App;
   routes: readonly Route<App>[];
   server: HttpServer;
-  /** Schema and first administrator; what was done of it. */
-  prepare(): Promise<{ migrated: Migration[]; madeAdmin: boolean }>;
+  /** Schema, first administrator and shared buckets: what was done, and why the latter are not used at first. */
+  prepare(): Promise<{ migrated: Migration[]; madeAdmin: boolean; limiterFault: string | undefined }>;
   /** Drains the server, then closes what the application holds. */
   stop(): Promise<void>;
 }
 
 /** Assembles the application; it does not listen. */
 export function createApp(parts: Parts): Application {
-  const { config, version, keys, db, log, now, monotonic, figures } = parts;
+  const { config, version, keys, db, sharedBuckets, log, now, monotonic, figures } = parts;
   const registry = createRegistry();
   const metrics = createServerMetrics(registry);
   const recorder = createRecorder(log, metrics, monotonic);
@@ -66,6 +70,8 @@ export function createApp(parts: Parts): Application {
   const routes = apiRoutes(config);
   const router = createRouter(routes);
   const documents = lazyDocuments(routes, version);
+  const local = new InMemoryStore({ maxKeys: config.rateLimitMaxKeys, now: monotonic });
+  const limiter = createLimiter(local, sharedBuckets, log);
   const app: App = {
     config,
     db: tracing === undefined ? db : traceDatabase(db, tracing),
@@ -88,13 +94,16 @@ export function createApp(parts: Parts): Application {
       login: policy('login', config.rateLimitLogin),
       'login-failures': policy('login-failures', config.rateLimitLoginFailures),
     },
-    buckets: new InMemoryStore({ maxKeys: config.rateLimitMaxKeys, now: monotonic }),
+    buckets: limiter.buckets,
     isDraining: () => server.draining,
     schemaIsCurrent: createSchemaCheck(db),
-    limiterIsUp: () => true,
+    limiterIsUp: limiter.isUp,
     lagMs: lag.ms,
   };
-  registry.onCollect(() => metrics.passwordQueueDepth.set(app.passwords.waiting));
+  registry.onCollect(() => {
+    metrics.passwordQueueDepth.set(app.passwords.waiting);
+    metrics.rateLimitStoreUp.set(limiter.isUp() ? 1 : 0);
+  });
   if (figures !== undefined) addProcessMetrics(registry, figures, now);
   const threadMetrics = figures === undefined ? undefined : openThreadMetrics(registry, figures);
 
@@ -129,7 +138,7 @@ export function createApp(parts: Parts): Application {
       const { firstAdminEmail: email, firstAdminPassword: password } = config;
       const wanted = email !== undefined && password !== undefined;
       const madeAdmin = wanted && (await ensureFirstAdmin(db, app.passwords, { email, password }, now()));
-      return { migrated, madeAdmin };
+      return { migrated, madeAdmin, limiterFault: await limiter.start() };
     },
 
     async stop() {
@@ -154,6 +163,31 @@ function openTracing({ config, version, log, now, monotonic }: Parts): Tracing |
 function traceDatabase(db: Database, tracing: Tracing): Database {
   const system = db.kind === 'sqlite' ? 'sqlite' : 'postgresql';
   return observed(db, (sql, work) => tracing.call(queryCall(system, sql), work));
+}
+
+/** The shared buckets as long as they work, else the local ones; `start` says why not the former. */
+function createLimiter(local: BucketStore, shared: BucketStore | undefined, log: Log) {
+  if (shared === undefined) return { buckets: local, isUp: () => true, start: async () => undefined };
+  let started = false;
+  let fault: string | undefined;
+  const buckets = new FallbackStore({
+    shared,
+    local,
+    random: Math.random,
+    onChange(up, reason) {
+      fault = up ? undefined : `Redis is away, so limits hold for this process alone: ${reason}`;
+      if (started) log[up ? 'info' : 'warn'](fault ?? 'Redis is back: limits hold across instances again.');
+    },
+  });
+  return {
+    buckets,
+    isUp: () => buckets.up,
+    async start() {
+      await buckets.start();
+      started = true;
+      return fault;
+    },
+  };
 }
 
 /** Request ids: random for the process, counted within it. */

@@ -63,11 +63,14 @@ async function serve(): Promise<void> {
   // Compiled code is kept between starts, in a folder that nobody else can write. So nothing is imported before.
   enableCompileCache(fileURLToPath(new URL('../.cache', import.meta.url)));
   const { loadConfigFiles } = await import('./core/config.ts');
+  const { checkDatabaseUrl, openDatabase, sqliteFile } = await import('./db/session.ts');
+  const { toRedisTarget } = await import('./wire/redis_target.ts');
   const loaded = loadConfigFiles({
     env: process.env,
     envFile: flags['env-file'],
     flags: { HOST: flags.host, PORT: flags.port, WORKERS: flags.workers },
     readFile: (path) => readFileSync(path, 'utf8'),
+    checks: { DATABASE_URL: checkDatabaseUrl, REDIS_URL: toRedisTarget },
   });
   if ('faults' in loaded) return giveUp(loaded.faults);
   const { config } = loaded;
@@ -75,7 +78,6 @@ async function serve(): Promise<void> {
   const { createLog } = await import('./telemetry/log.ts');
   const { openSink } = await import('./telemetry/sink.ts');
   const { createApp } = await import('./app.ts');
-  const { openDatabase, sqliteFile } = await import('./db/session.ts');
   const { signingKeys } = await import('./db/key_file.ts');
   const { announce } = await import('./telemetry/banner.ts');
 
@@ -102,9 +104,14 @@ async function serve(): Promise<void> {
 
   try {
     const { keys, warning } = signingKeys(config);
-    const db = openDatabase(config);
-    const application = createApp({ config, version: VERSION, keys, db, log, now: Date.now, monotonic, figures: process });
-    const { migrated, madeAdmin } = await application.prepare();
+    const onWait = (error: unknown): void =>
+      log.warn('The database is away; the server starts when it answers.', { error });
+    const db = await openDatabase(config, { monotonic, onWait });
+    const { openRedisBuckets } = config.redisUrl === undefined ? {} : await import('./wire/redis_buckets.ts');
+    const sharedBuckets = await openRedisBuckets?.(config.redisUrl!, monotonic);
+    const own = { version: VERSION, now: Date.now, monotonic, figures: process };
+    const application = createApp({ ...own, config, keys, db, sharedBuckets, log });
+    const { migrated, madeAdmin, limiterFault } = await application.prepare();
     const port = await application.server.listen(config);
     const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
     const started = {
@@ -119,7 +126,7 @@ async function serve(): Promise<void> {
       limit: config.rateLimitDefault,
     } as const;
     announce(started, pretty, log, sink.write);
-    for (const text of [...loaded.warnings, ...(warning === undefined ? [] : [warning])]) log.warn(text);
+    for (const text of [...loaded.warnings, warning, limiterFault]) if (text !== undefined) log.warn(text);
     for (const { version, name } of migrated) log.info('migrated', { version, name });
     if (madeAdmin) log.event('admin.first_created', { email: config.firstAdminEmail });
     log.flush();
@@ -150,6 +157,11 @@ function reasonOf(error: unknown): string {
   if (code === 'EADDRINUSE') return 'PORT: is in use by another program; accepted: a free port, or 0 for any';
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return 'HOST: is no address of this machine; accepted: one that is';
   if (code === 'EACCES' && /listen/.test(message)) return 'PORT: may not be used by this user; accepted: 1024 or above';
-  const reason = cause instanceof Error ? `${message} (${cause.message})` : message;
-  return `The server could not start: ${reason}`;
+  let root = cause;
+  while (root instanceof Error && root.cause instanceof Error) root = root.cause;
+  const reason = code === 'unavailable' ? 'The database is away.' : message;
+  return `The server could not start: ${reason}${root instanceof Error ? ` (${messageOf(root)})` : ''}`;
 }
+
+/** Several addresses of one name fail as an AggregateError, which has no message of its own. */
+const messageOf = (error: Error & { code?: string }): string => error.message || (error.code ?? error.name);

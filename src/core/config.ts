@@ -83,6 +83,8 @@ export interface Sources {
   flags: Readonly<Record<string, string | undefined>>;
   /** Reads the file that NAME_FILE names; throws when it can't be read. */
   readFile(path: string): string;
+  /** For settings that only their users can read: throws a sentence that says what is wrong and what is accepted. */
+  checks?: Partial<Record<SettingName, (value: string) => void>>;
 }
 
 export type Loaded =
@@ -97,19 +99,20 @@ export type Loaded =
   | { faults: string[] };
 
 /** The same with the `.env` file read, or the one that `--env-file` names, which then has to be there. */
-export function loadConfigFiles({ envFile, ...sources }: Sources): Loaded {
+export function loadConfigFiles({ envFile: named, ...sources }: Sources): Loaded {
+  let envFile: string | undefined;
   try {
-    return loadConfig({ ...sources, envFile: sources.readFile(envFile ?? '.env') });
+    envFile = sources.readFile(named ?? '.env');
   } catch (error) {
-    if (envFile === undefined && (error as NodeJS.ErrnoException).code === 'ENOENT') {
-      return loadConfig({ ...sources, envFile: undefined });
+    if (named !== undefined || (error as NodeJS.ErrnoException).code !== 'ENOENT') {
+      return { faults: [`--env-file: ${named ?? '.env'} can't be read; accepted: a file of NAME=value lines`] };
     }
-    return { faults: [`--env-file: ${envFile ?? '.env'} can't be read; accepted: a file of NAME=value lines`] };
   }
+  return loadConfig({ ...sources, envFile });
 }
 
 /** Flags over environment over `.env` over defaults. An empty value counts as unset. Finds all faults at once. */
-export function loadConfig({ env, envFile, flags, readFile }: Sources): Loaded {
+export function loadConfig({ env, envFile, flags, readFile, checks = {} }: Sources): Loaded {
   const faults: string[] = [];
   const warnings: string[] = [];
   const fromFile = envFile === undefined ? {} : parseEnv(envFile);
@@ -147,6 +150,11 @@ export function loadConfig({ env, envFile, flags, readFile }: Sources): Loaded {
       values[camel(name)] = setting.fallback === undefined ? undefined : setting.read(setting.fallback);
     } else {
       values[camel(name)] = result;
+      try {
+        if (result !== undefined) checks[name]?.(String(result));
+      } catch (error) {
+        faults.push(`${name}: ${(error as Error).message}`);
+      }
     }
   }
   const config = values as Config;
@@ -215,11 +223,7 @@ function contradictions(config: Config, explicit: ReadonlySet<SettingName>): str
 function unfinished(config: Config, explicit: ReadonlySet<SettingName>): string[] {
   const faults: string[] = [];
   if (config.workers !== 1) faults.push('WORKERS: more than one thread is not in this version; accepted: 1');
-  if (!config.databaseUrl.startsWith('sqlite:')) {
-    faults.push('DATABASE_URL: Postgres is not in this version; accepted: sqlite:PATH or sqlite::memory:');
-  }
-  const later: SettingName[] = ['REDIS_URL'];
-  for (const name of [...later, 'MAIL_URL', 'MAIL_FROM', 'PUBLIC_URL', 'DATABASE_POOL_MAX'] as const) {
+  for (const name of ['MAIL_URL', 'MAIL_FROM', 'PUBLIC_URL'] as const) {
     if (explicit.has(name) && !isDefault(name, config)) faults.push(`${name}: is not in this version; leave it unset`);
   }
   return faults;

@@ -17,6 +17,10 @@ export interface PostgresOptions {
   timeoutMs?: number;
   /** For all migrations together, waiting for those of another instance included. */
   migrateMs?: number;
+  /** For how long `migrate` goes on asking for a server that is away. */
+  patienceMs?: number;
+  /** Called once when it does, with the reason. */
+  onWait?: (reason: unknown) => void;
   idleMs?: number;
 }
 
@@ -25,6 +29,8 @@ const maxWaiting = 1000;
 /** How often a transaction that lost against another is begun at most. */
 const maxConflicts = 25;
 const longestPauseMs = 100;
+/** Between two attempts to migrate. */
+const attemptPauseMs = 300;
 
 const begin: Query = { sql: 'BEGIN ISOLATION LEVEL SERIALIZABLE', params: [] };
 const commit: Query = { sql: 'COMMIT', params: [] };
@@ -46,10 +52,17 @@ const isUnavailable = (sqlstate: string): boolean =>
 /** What the rest of the server gets to see: 503 for what may pass, anything else as it is, our own bug. */
 function toFailure(error: unknown): unknown {
   if (isConflict(error)) return new Failure('unavailable', undefined, { cause: error, retryAfter: 1 });
-  const away = error instanceof NoConnection || error instanceof ConnectionLost;
-  if (!away && !(error instanceof PostgresError && isUnavailable(error.sqlstate))) return error;
+  if (!isAway(error) && !(error instanceof PostgresError && isUnavailable(error.sqlstate))) return error;
   return new Failure('unavailable', undefined, { cause: error, retryAfter: 2 });
 }
+
+/** A wrong password or database (28, 3D): waiting does not help. */
+function isRefusal(error: unknown): boolean {
+  if (error instanceof PostgresError) return /^(28|3D)/.test(error.sqlstate);
+  return error instanceof Error && isRefusal(error.cause);
+}
+
+const isAway = (error: unknown): boolean => error instanceof NoConnection || error instanceof ConnectionLost;
 
 /** Milliseconds to wait before trying again, after `conflicts` of them: random, so that the rivals part. */
 const pauseAfter = (conflicts: number): number => Math.random() * Math.min(longestPauseMs, 2 ** conflicts);
@@ -71,6 +84,8 @@ export function openPostgres({
   now,
   timeoutMs = 4000,
   migrateMs = 120_000,
+  patienceMs = 0,
+  onWait = () => {},
   idleMs = 60_000,
 }: PostgresOptions): Database {
   const pool = new Pool({
@@ -140,17 +155,26 @@ export function openPostgres({
     });
   }
 
-  async function migrate(available: readonly Migration[]): Promise<Migration[]> {
+  async function migrateOnce(available: readonly Migration[]): Promise<Migration[]> {
+    const connection = await pool.acquire(now() + timeoutMs);
     try {
-      const connection = await pool.acquire(now() + timeoutMs);
+      return await applyMigrations(connection, available, migrateMs);
+    } finally {
+      if (!connection.ended && connection.status !== 'idle') await rollBack(connection, timeoutMs);
+      pool.release(connection);
+    }
+  }
+
+  async function migrate(available: readonly Migration[]): Promise<Migration[]> {
+    const patientUntil = now() + patienceMs;
+    for (let attempts = 1; ; attempts += 1) {
       try {
-        return await applyMigrations(connection, available, migrateMs);
-      } finally {
-        if (!connection.ended && connection.status !== 'idle') await rollBack(connection, timeoutMs);
-        pool.release(connection);
+        return await migrateOnce(available);
+      } catch (error) {
+        if (!isAway(error) || isRefusal(error) || now() >= patientUntil) throw toFailure(error);
+        if (attempts === 1) onWait(error);
+        await sleep(attemptPauseMs);
       }
-    } catch (error) {
-      throw toFailure(error);
     }
   }
 

@@ -1,10 +1,32 @@
 import type { Config } from '../core/config.ts';
+import { toPostgresAddress } from '../wire/postgres_url.ts';
 import type { Database } from './database.ts';
-import { openSqlite } from './sqlite.ts';
 
-/** The database that DATABASE_URL names; nothing is touched before its first use. */
-export function openDatabase({ databaseUrl }: Pick<Config, 'databaseUrl'>): Database {
-  return openSqlite({ file: sqliteFile(databaseUrl)! });
+/** Servers that are started together do not start in order. */
+const PATIENCE_MS = 30_000;
+
+export interface DatabaseParts {
+  /** Nanoseconds. */
+  monotonic: () => number;
+  /** Called once when `migrate` finds nobody there and goes on asking. */
+  onWait?: (reason: unknown) => void;
+}
+
+/** The database that DATABASE_URL names; nothing is touched before its first use. Only its engine is loaded. */
+export async function openDatabase(
+  { databaseUrl, databasePoolMax }: Pick<Config, 'databaseUrl' | 'databasePoolMax'>,
+  { monotonic, onWait = () => {} }: DatabaseParts,
+): Promise<Database> {
+  const file = sqliteFile(databaseUrl);
+  if (file !== undefined) return (await import('./sqlite.ts')).openSqlite({ file });
+  const { openPostgres } = await import('./postgres.ts');
+  const now = (): number => monotonic() / 1e6;
+  return openPostgres({ url: databaseUrl, poolMax: databasePoolMax, now, patienceMs: PATIENCE_MS, onWait });
+}
+
+/** Throws what is wrong with a DATABASE_URL, in words that do not repeat it. */
+export function checkDatabaseUrl(databaseUrl: string): void {
+  if (sqliteFile(databaseUrl) === undefined) toPostgresAddress(databaseUrl);
 }
 
 /** The path behind `sqlite:PATH`, `:memory:` for a database without one; undefined for another engine. */

@@ -3,16 +3,8 @@ import tls from 'node:tls';
 import { RedisConnection } from './redis_connection.ts';
 import { RedisError } from './resp.ts';
 import type { Reply } from './resp.ts';
-
-/** Where a Redis is and how to be let in, as `redis://user:password@host:6379/0` says; `rediss://` is TLS. */
-export interface RedisTarget {
-  host: string;
-  port: number;
-  tls: boolean;
-  user: string | undefined;
-  password: string | undefined;
-  db: number;
-}
+import { toRedisTarget } from './redis_target.ts';
+import type { RedisTarget } from './redis_target.ts';
 
 export interface RedisOptions {
   url: string;
@@ -101,36 +93,6 @@ export async function openRedis(options: RedisOptions): Promise<Redis> {
       current?.end(new Error('Redis was closed'));
     },
   };
-}
-
-/** Refuses with a sentence that does not repeat the URL, which may hold a password. */
-export function toRedisTarget(url: string): RedisTarget {
-  const parsed = URL.parse(url);
-  if (parsed === null || (parsed.protocol !== 'redis:' && parsed.protocol !== 'rediss:')) {
-    throw new Error('a Redis URL looks like redis://user:password@host:6379/0 or rediss://…');
-  }
-  const db = /^\/?(\d{0,9})$/.exec(parsed.pathname)?.[1];
-  if (db === undefined || parsed.search !== '' || parsed.hash !== '') {
-    throw new Error('a Redis URL has nothing but the number of a database after the host');
-  }
-  if (parsed.hostname === '') throw new Error('a Redis URL names a host');
-  if (parsed.username !== '' && parsed.password === '') throw new Error('a Redis URL with a user has a password');
-  return {
-    host: parsed.hostname.replace(/^\[(.*)\]$/, '$1'),
-    port: parsed.port === '' ? 6379 : Number(parsed.port),
-    tls: parsed.protocol === 'rediss:',
-    user: decoded(parsed.username),
-    password: decoded(parsed.password),
-    db: Number(db),
-  };
-}
-
-function decoded(part: string): string | undefined {
-  try {
-    return part === '' ? undefined : decodeURIComponent(part);
-  } catch {
-    throw new Error('the user or the password of a Redis URL is not percent-encoded properly');
-  }
 }
 
 /** The certificate is verified whatever NODE_TLS_REJECT_UNAUTHORIZED says, and so is the name or address in it. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { renameSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync } from 'node:fs';
 import http from 'node:http';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 
 import { startServer } from '../helpers/server.ts';
@@ -42,9 +42,10 @@ test('a server that is well names every part', async () => {
 });
 
 test('without its database it is alive but not ready, until it is back', async () => {
-  const server = await startServer();
+  const folder = mkdtempSync(path.join(tmpdir(), 'readiness-'));
+  const file = path.join(folder, 'app.db');
+  const server = await startServer({ DATABASE_URL: `sqlite:${file}` });
   try {
-    const file = path.join(server.folder, 'app.db');
     renameSync(file, `${file}.away`);
     refused(await ask(server), { database: 'away' });
     assert.equal((await server.call('GET', '/healthz')).status, 200);
@@ -52,19 +53,20 @@ test('without its database it is alive but not ready, until it is back', async (
     assert.equal((await ask(server)).status, 200);
   } finally {
     await server.close();
+    rmSync(folder, { recursive: true });
   }
 });
 
 test('with a migration missing it is not ready, with one too many it is', async () => {
   const server = await startServer();
-  const db = new DatabaseSync(path.join(server.folder, 'app.db'));
   try {
-    db.exec('UPDATE schema_migrations SET version = version + 1000 WHERE version = (SELECT max(version) FROM schema_migrations)');
+    const newest = '(SELECT max(version) FROM schema_migrations)';
+    const renumber = `UPDATE schema_migrations SET version = version + 1000 WHERE version = ${newest}`;
+    await server.db.write([{ sql: renumber, params: [], changes: 1 }]);
     assert.equal((await ask(server)).status, 200);
-    db.exec('DELETE FROM schema_migrations WHERE version > 1000');
+    await server.db.write([{ sql: 'DELETE FROM schema_migrations WHERE version > 1000', params: [], changes: 1 }]);
     refused(await ask(server), { migrations: 'pending' });
   } finally {
-    db.close();
     await server.close();
   }
 });

@@ -7,8 +7,9 @@ import path from 'node:path';
 import { createApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/core/config.ts';
 import { signingKeys } from '../../src/db/key_file.ts';
-import { openDatabase } from '../../src/db/session.ts';
+import type { Database } from '../../src/db/database.ts';
 import { createLog } from '../../src/telemetry/log.ts';
+import { openBackends } from './backends.ts';
 import { createClock } from './clock.ts';
 import type { Clock } from './clock.ts';
 import { createContract } from './contract.ts';
@@ -32,8 +33,9 @@ export interface TestServer {
   url: string;
   port: number;
   clock: Clock;
-  /** The folder of the database and its key. */
+  /** The folder of the key, and of the database if that is a file. */
   folder: string;
+  db: Database;
   /** What has been logged, a parsed line each. */
   log(): Record<string, any>[];
   /**
@@ -79,11 +81,13 @@ export async function startServer(
   let written = '';
   const sink = { write: (text: string) => ((written += text), true), flushSync: () => {} };
   const log = createLog({ level: config.logLevel, format: 'json', color: false, now: clock.now, sink });
+  const backends = await openBackends(config, clock, settings['DATABASE_URL'] === undefined ? home : undefined);
   const application = createApp({
     config,
     version: '0.0.0',
     keys: signingKeys(config).keys,
-    db: openDatabase(config),
+    db: backends.db,
+    sharedBuckets: backends.sharedBuckets,
     log,
     now: clock.now,
     monotonic: clock.monotonic,
@@ -98,6 +102,7 @@ export async function startServer(
     port,
     clock,
     folder: home,
+    db: application.app.db,
 
     log() {
       log.flush();
@@ -125,6 +130,7 @@ export async function startServer(
 
     async close() {
       await application.stop();
+      if (ownFolder) await backends.drop();
       log.close();
       if (ownFolder) rmSync(home, { recursive: true, force: true });
     },

@@ -6,7 +6,7 @@ import net from 'node:net';
 import { join } from 'node:path';
 import test from 'node:test';
 import tls from 'node:tls';
-import { toRedisTarget } from '../../src/wire/redis.ts';
+import { toRedisTarget } from '../../src/wire/redis_target.ts';
 import { answer, client, freePort, needs, patient, rawServer, redisServer, until } from '../helpers/redis.ts';
 
 const url = process.env['TEST_REDIS_URL'];

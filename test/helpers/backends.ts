@@ -1,0 +1,38 @@
+import type { Config } from '../../src/core/config.ts';
+import { RedisStore } from '../../src/core/rate_limit_redis.ts';
+import type { BucketStore } from '../../src/core/rate_limit.ts';
+import type { Database } from '../../src/db/database.ts';
+import { openDatabase } from '../../src/db/session.ts';
+import type { Clock } from './clock.ts';
+import { createDatabase } from './postgres.ts';
+import type { FreshDatabase } from './postgres.ts';
+import { openTurnedRedis } from './redis_clock.ts';
+
+export interface Backends {
+  db: Database;
+  sharedBuckets: BucketStore | undefined;
+  drop(): Promise<void>;
+}
+
+/** A server that is started again in a folder finds its database again. */
+const databases = new Map<string, Promise<FreshDatabase>>();
+
+/**
+ * What a test's server keeps its data in: what its settings say, but with TEST_BACKENDS=postgres,redis a database of
+ * the folder's own on TEST_POSTGRES_URL, and buckets in TEST_REDIS_URL. Without a folder the settings' database is used.
+ */
+export async function openBackends(config: Config, clock: Clock, folder: string | undefined): Promise<Backends> {
+  const wanted = process.env['TEST_BACKENDS']?.split(',') ?? [];
+  const monotonic = (): number => performance.now() * 1e6;
+  if (wanted.includes('postgres') && folder !== undefined && !databases.has(folder)) {
+    databases.set(folder, createDatabase());
+  }
+  const fresh = await databases.get(folder ?? '');
+  const used = fresh === undefined ? config : { databaseUrl: fresh.url, databasePoolMax: 4 };
+  const redis = wanted.includes('redis') ? await openTurnedRedis(clock.monotonic) : undefined;
+  return {
+    db: await openDatabase(used, { monotonic }),
+    sharedBuckets: redis === undefined ? undefined : new RedisStore(redis),
+    drop: async () => fresh?.drop(),
+  };
+}
