@@ -50,7 +50,8 @@ test('what is not there is not found: no path is tidied up, decoded or guessed a
   const paths = [
     ...['', '*', 'users', '//', '/users/', '//users', '/Users', '/users/me/', '/users//sessions/b', '/users/./me'],
     ...['/users/a/sessions', '/users/a/sessions/', '/users/a/sessions/b/c', '/users;a', '/users?'],
-    ...['/us%65rs', '/users/a/x/sessions/b', '/users/../users', `/users${'/a'.repeat(1000)}`, '/constructor', '/__proto__'],
+    ...['/us%65rs', '/users/a/x/sessions/b', '/users/../users'],
+    ...[`/users${'/a'.repeat(1000)}`, '/constructor', '/__proto__'],
   ];
   for (const path of paths) {
     assert.deepEqual(match('GET', path), ['not_found', undefined], path);
