@@ -125,16 +125,6 @@ async function serve(): Promise<void> {
       workers: config.workers,
       limit: config.rateLimitDefault,
     } as const;
-    announce(started, pretty, log, sink.write);
-    for (const text of [...loaded.warnings, warning, limiterFault]) if (text !== undefined) log.warn(text);
-    for (const { version, name } of migrated) log.info('migrated', { version, name });
-    if (madeAdmin) log.event('admin.first_created', { email: config.firstAdminEmail });
-    log.flush();
-
-    process.on('SIGUSR2', () => {
-      log.level = log.level === 'debug' ? config.logLevel : 'debug';
-      log.announce('log level', { lowest: log.level });
-    });
     let stopping = false;
     const stop = async (signal: NodeJS.Signals): Promise<void> => {
       if (stopping) process.exit(1);
@@ -146,6 +136,16 @@ async function serve(): Promise<void> {
     };
     process.on('SIGTERM', stop);
     process.on('SIGINT', stop);
+    process.on('SIGUSR2', () => {
+      log.level = log.level === 'debug' ? config.logLevel : 'debug';
+      log.announce('log level', { lowest: log.level });
+    });
+
+    announce(started, pretty, log, sink.write);
+    for (const text of [...loaded.warnings, warning, limiterFault]) if (text !== undefined) log.warn(text);
+    for (const { version, name } of migrated) log.info('migrated', { version, name });
+    if (madeAdmin) log.event('admin.first_created', { email: config.firstAdminEmail });
+    log.flush();
   } catch (error) {
     giveUp([reasonOf(error)]);
   }
