@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import type { Config } from '../core/config.ts';
@@ -30,7 +30,7 @@ export const keyFileOf = (databaseFile: string): string => `${databaseFile}.key`
 export function keysFromFile(file: string): string[] {
   mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
   try {
-    writeKeyFile(file, [newKey()]);
+    if (!existsSync(file)) writeKeyFile(file, [newKey()]);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
@@ -43,13 +43,16 @@ export function keysFromFile(file: string): string[] {
 
 export const newKey = (): string => randomBytes(32).toString('base64url');
 
-/** Makes the file with mode 0600, on the disk when this returns; one that exists is left as it is (`EEXIST`). */
+/**
+ * Makes the file with mode 0600, on the disk when this returns; one that exists is left as it is (`EEXIST`). It is
+ * written under another name and then linked to its own: nobody ever reads half of it.
+ */
 export function writeKeyFile(file: string, keys: readonly string[]): void {
-  const descriptor = openSync(file, 'wx', 0o600);
+  const unfinished = `${file}.${randomBytes(6).toString('hex')}`;
   try {
-    writeSync(descriptor, keys.map((key) => `${key}\n`).join(''));
-    fsyncSync(descriptor);
+    writeFileSync(unfinished, keys.map((key) => `${key}\n`).join(''), { flag: 'wx', mode: 0o600, flush: true });
+    linkSync(unfinished, file);
   } finally {
-    closeSync(descriptor);
+    rmSync(unfinished, { force: true });
   }
 }
