@@ -196,6 +196,7 @@ export class Exchange {
   /** Hands the answer to the connection. */
   deliver(): void {
     const { headers, body, encoding } = this.#answer!;
+    if (this.#context.closesAfter(this)) this.#res.shouldKeepAlive = false;
     this.#res.writeHead(this.status, headers);
     this.#res.end(body, encoding);
     const { socket } = this.req;
@@ -205,6 +206,7 @@ export class Exchange {
   /** Answers with what `body` gives, in chunks; a failure inside cuts the connection, as nothing else can be said. */
   sendStream(status: number, mediaType: string, body: Readable, headers?: readonly string[]): void {
     if (this.status !== 0) return void body.destroy();
+    if (this.#context.closesAfter(this)) this.#res.shouldKeepAlive = false;
     this.#res.writeHead(status, [...this.#begin(status, headers), 'Content-Type', mediaType]);
     this.#res.once('close', () => {
       body.destroy();
@@ -231,7 +233,7 @@ export class Exchange {
     const isSmall = Number(contentLength) <= this.#context.bodyLimit && !this.#awaitsContinue && !this.#aborted;
     const unread = hasBody && !isSmall && !req.complete;
     if (unread) closeGently(req.socket);
-    if (unread || this.#context.closesAfter(this)) this.#res.shouldKeepAlive = false;
+    if (unread) this.#res.shouldKeepAlive = false;
     return headers === undefined ? this.headers : [...this.headers, ...headers];
   }
 }
