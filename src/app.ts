@@ -200,9 +200,12 @@ function createRequestIds(): () => string {
 function lazyDocuments(routes: readonly Route<App>[], version: string): App['documents'] {
   let openapi: string | undefined;
   let docs: ReturnType<typeof createDocs> | undefined;
-  const description = 'Accounts, sessions and limits, on the standard library of Node alone.';
+  const info = {
+    ...{ title: 'bare-api', version, license: { name: 'MIT', identifier: 'MIT' } },
+    description: 'Accounts, sessions and limits, on the standard library of Node alone.',
+  };
   return {
-    openapi: () => (openapi ??= JSON.stringify(toOpenApi(routes, { title: 'bare-api', version, description }))),
+    openapi: () => (openapi ??= JSON.stringify(toOpenApi(routes, info))),
     docs: () => (docs ??= createDocs()),
   };
 }

@@ -29,6 +29,8 @@ export interface DocumentInfo {
   title: string;
   version: string;
   description: string;
+  /** By its SPDX identifier. */
+  license: { name: string; identifier: string };
 }
 
 type Json = Record<string, unknown>;
@@ -43,6 +45,7 @@ export function toOpenApi<App>(routes: readonly Route<App>[], info: DocumentInfo
   return {
     openapi: '3.1.0',
     info,
+    servers: [{ url: '/' }],
     tags: [...new Set(routes.map(({ tag }) => tag))].map((name) => ({ name })),
     paths,
     components: {
