@@ -152,11 +152,14 @@ function visitObject(
     const rest = schema['additionalProperties'];
     if (Object.hasOwn(properties, name)) visit(properties[name]!, item, at, faults);
     else if (typeof rest === 'object') visit(rest as Schema<unknown>, item, at, faults);
-    else if (faults.length < MAX_FAULTS) faults.push({ pointer: at.toWellFormed(), detail: 'is not a known field' });
+    else if (faults.length < MAX_FAULTS) faults.push({ pointer: legible(at), detail: 'is not a known field' });
   }
 }
 
 const MAX_FAULTS = 50;
+
+/** What no string may hold, as U+FFFD. */
+const legible = (text: string): string => text.toWellFormed().replaceAll('\0', '\ufffd');
 
 function visitString(rules: StringRules & { enum?: string[] }, value: string, fault: (detail: string) => void): void {
   if (value.includes('\0')) return fault('must not contain NUL');

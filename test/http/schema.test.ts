@@ -100,6 +100,7 @@ test('NUL and lone surrogates are refused in every string, and in the names of f
   const [fault] = check(Person, { name: 'Ada', ['\ud800'.repeat(100)]: 1 });
   assert.ok(fault!.pointer.isWellFormed());
   assert.equal(fault!.pointer.length, 65);
+  assert.deepEqual(faults(Person, { name: 'Ada', 'a\0b': 1 }), ['/a\ufffdb is not a known field']);
 });
 
 test('a flood of unknown fields is not answered with a flood of faults', () => {
