@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 
 import { ROOT, startProgram } from '../helpers/program.ts';
 import { send } from '../helpers/server.ts';
@@ -30,7 +30,11 @@ interface Acknowledged {
 
 test('whatever was acknowledged outlives a kill at any moment, nothing is half there, and sessions go on', async () => {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'bare-api-durability-'));
-  const start = () => startProgram([path.join(ROOT, 'src/main.ts')], folder, { ...SETTINGS, ...REUSE });
+  const start = async () => {
+    const program = await startProgram([path.join(ROOT, 'src/main.ts')], folder, { ...SETTINGS, ...REUSE });
+    after(() => void program.child.kill('SIGKILL')); // A failed test must not wait for it.
+    return program;
+  };
   const known: Acknowledged = { emails: [], pairs: new Map(), names: new Map() };
   try {
     for (let round = 0; round < KILLS; round++) {
