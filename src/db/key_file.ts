@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
 
 import type { Config } from '../core/config.ts';
@@ -45,10 +45,11 @@ export const newKey = (): string => randomBytes(32).toString('base64url');
 
 /** Makes the file with mode 0600, on the disk when this returns; one that exists is left as it is (`EEXIST`). */
 export function writeKeyFile(file: string, keys: readonly string[]): void {
-  const descriptor = openSync(file, 'wx', 0o600);
+  // Node's permission model has no fsync: a descriptor that writes through needs none.
+  const { O_WRONLY, O_CREAT, O_EXCL, O_SYNC = 0 } = constants;
+  const descriptor = openSync(file, O_WRONLY | O_CREAT | O_EXCL | O_SYNC, 0o600);
   try {
     writeSync(descriptor, keys.map((key) => `${key}\n`).join(''));
-    fsyncSync(descriptor);
   } finally {
     closeSync(descriptor);
   }
