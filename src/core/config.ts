@@ -125,7 +125,6 @@ export function loadConfig({ env, envFile, flags, readFile, checks = {} }: Sourc
   const explicit = new Set<SettingName>();
   const texts = {} as Record<SettingName, string | undefined>;
   const wrong = new Set<string>();
-  const texts = {} as Record<SettingName, string | undefined>;
 
   for (const [name, setting] of Object.entries(settings) as [SettingName, Setting<unknown>][]) {
     let value = given(name);
