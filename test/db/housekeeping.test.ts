@@ -120,7 +120,8 @@ test('a checkpoint waits for nobody who reads, and is made up for later', { time
 
 test('the server purges every minute, and the metrics show it', async (t) => {
   t.mock.timers.enable({ apis: ['setInterval'] });
-  const server = await startServer();
+  const file = path.join(folder, 'server.db');
+  const server = await startServer({ DATABASE_URL: `sqlite:${file}` });
   try {
     await server.login();
     await server.loginAdmin();
