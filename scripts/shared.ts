@@ -11,7 +11,7 @@ import type { Passwords } from '../src/core/passwords.ts';
 import type { Database } from '../src/db/database.ts';
 import { createSchemaCheck } from '../src/db/init_db.ts';
 import type { User } from '../src/db/models.ts';
-import { openDatabase, sqliteFile } from '../src/db/session.ts';
+import { checkDatabaseUrl, openDatabase, sqliteFile } from '../src/db/session.ts';
 import * as users from '../src/db/users.ts';
 import { check } from '../src/http/schema.ts';
 import { newPassword } from '../src/schemas/auth.ts';
@@ -52,6 +52,7 @@ export async function runCommand({ help, options = {}, least = 0, most = least, 
       envFile: values['env-file'] as string | undefined,
       flags: {},
       readFile: (path) => readFileSync(path, 'utf8'),
+      checks: { DATABASE_URL: checkDatabaseUrl },
     });
     if ('faults' in loaded) throw new Error(loaded.faults.join('\n'));
     const value = (option: string) => values[option] as string | undefined;
@@ -73,6 +74,9 @@ function parse(options: NonNullable<Command['options']>) {
   }
 }
 
+/** Nanoseconds. */
+export const monotonic = (): number => Number(process.hrtime.bigint());
+
 export const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 /** The file of a SQLite database; other engines and `:memory:` have none, which `instead` says what to do about. */
@@ -89,7 +93,7 @@ export async function withDatabase<T>(config: Config, work: (db: Database) => Pr
   if (file !== undefined && !existsSync(file)) {
     throw new Error(`There is no database ${file}: start the server once, or run scripts/migrate.ts.`);
   }
-  const db = openDatabase(config);
+  const db = await openDatabase(config, { monotonic });
   try {
     return await work(db);
   } finally {
@@ -140,8 +144,8 @@ async function askPassword(): Promise<string> {
 
 /** A line typed on a terminal that does not show it. Ctrl-C and Ctrl-D give up. */
 function askHidden(terminal: ReadStream, prompt: string): Promise<string> {
-  process.stderr.write(prompt);
   terminal.setRawMode(true).setEncoding('utf8').resume();
+  process.stderr.write(prompt);
   return new Promise((resolve, reject) => {
     let typed: string[] = [];
     const finish = (done: () => void): void => {

@@ -12,6 +12,8 @@ import { createTokens } from './core/tokens.ts';
 import type { Database, Migration } from './db/database.ts';
 import { createSchemaCheck, ensureFirstAdmin, migrate } from './db/init_db.ts';
 import { observed } from './db/observed.ts';
+import { openPurge } from './db/purge.ts';
+import { sqliteFile } from './db/session.ts';
 import { createClientIp } from './http/client_ip.ts';
 import { createCors } from './http/cors.ts';
 import { createDocs } from './http/docs.ts';
@@ -24,10 +26,10 @@ import { openLag } from './telemetry/lag.ts';
 import type { Log } from './telemetry/log.ts';
 import { createRegistry } from './telemetry/metrics.ts';
 import { createRecorder } from './telemetry/recorder.ts';
-import { addProcessMetrics, openThreadMetrics } from './telemetry/runtime_metrics.ts';
+import { addDatabaseMetrics, addProcessMetrics, openThreadMetrics } from './telemetry/runtime_metrics.ts';
 import type { ProcessFigures, ThreadFigures } from './telemetry/runtime_metrics.ts';
 import { createServerMetrics } from './telemetry/server_metrics.ts';
-import { queryCall } from './telemetry/spans.ts';
+import { queryCall, redisCall } from './telemetry/spans.ts';
 import { createTracing, incomingTraceId } from './telemetry/tracing.ts';
 import type { Tracing } from './telemetry/tracing.ts';
 
@@ -71,7 +73,7 @@ export function createApp(parts: Parts): Application {
   const router = createRouter(routes);
   const documents = lazyDocuments(routes, version);
   const local = new InMemoryStore({ maxKeys: config.rateLimitMaxKeys, now: monotonic });
-  const limiter = createLimiter(local, sharedBuckets, log);
+  const limiter = createLimiter(local, sharedBuckets && tracing ? traceBuckets(sharedBuckets, tracing) : sharedBuckets, log);
   const app: App = {
     config,
     db: tracing === undefined ? db : traceDatabase(db, tracing),
@@ -106,6 +108,14 @@ export function createApp(parts: Parts): Application {
   });
   if (figures !== undefined) addProcessMetrics(registry, figures, now);
   const threadMetrics = figures === undefined ? undefined : openThreadMetrics(registry, figures);
+  const file = sqliteFile(config.databaseUrl);
+  if (file !== undefined && file !== ':memory:') addDatabaseMetrics(registry, file);
+  const purge = openPurge({
+    db,
+    now,
+    onPurged: (sessions) => metrics.sessionsPurged.inc(sessions),
+    onFault: (error) => log.warn('expired sessions could not be deleted', { error }),
+  });
 
   const answer = createPipeline(app, router, createCors(config.corsOrigins));
   const clientIp = createClientIp(config.trustProxy);
@@ -145,6 +155,7 @@ export function createApp(parts: Parts): Application {
       await server.drain(config.shutdownTimeout);
       threadMetrics?.close();
       lag.close();
+      await purge.close();
       await app.passwords.close();
       await app.buckets.close();
       await db.close();
@@ -164,6 +175,12 @@ function traceDatabase(db: Database, tracing: Tracing): Database {
   const system = db.kind === 'sqlite' ? 'sqlite' : 'postgresql';
   return observed(db, (sql, work) => tracing.call(queryCall(system, sql), work));
 }
+
+const traceBuckets = (buckets: BucketStore, tracing: Tracing): BucketStore => ({
+  take: (takes) => tracing.call(redisCall('EVALSHA'), () => buckets.take(takes)),
+  giveBack: (take) => tracing.call(redisCall('EVALSHA'), () => buckets.giveBack(take)),
+  close: () => buckets.close(),
+});
 
 /** The shared buckets as long as they work, else the local ones; `start` says why not the former. */
 function createLimiter(local: BucketStore, shared: BucketStore | undefined, log: Log) {

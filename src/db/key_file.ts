@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, existsSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 
 import type { Config } from '../core/config.ts';
@@ -49,10 +49,14 @@ export const newKey = (): string => randomBytes(32).toString('base64url');
  */
 export function writeKeyFile(file: string, keys: readonly string[]): void {
   const unfinished = `${file}.${randomBytes(6).toString('hex')}`;
+  // Node's permission model has no fsync: a descriptor that writes through needs none.
+  const { O_WRONLY, O_CREAT, O_EXCL, O_SYNC = 0 } = constants;
+  const descriptor = openSync(unfinished, O_WRONLY | O_CREAT | O_EXCL | O_SYNC, 0o600);
   try {
-    writeFileSync(unfinished, keys.map((key) => `${key}\n`).join(''), { flag: 'wx', mode: 0o600, flush: true });
+    writeSync(descriptor, keys.map((key) => `${key}\n`).join(''));
     linkSync(unfinished, file);
   } finally {
+    closeSync(descriptor);
     rmSync(unfinished, { force: true });
   }
 }

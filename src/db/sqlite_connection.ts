@@ -29,6 +29,11 @@ export interface SqliteConnection {
   rollback(): void;
   /** The writes in one transaction, each all or nothing; one flush to the disk (`synchronous=FULL`) for all. */
   commit(writes: readonly (readonly Statement[])[]): WriteResult[];
+  /**
+   * Gives free pages back to the disk, and the write-ahead log's too, without waiting for anybody. False: there is more
+   * to do, or somebody was reading.
+   */
+  tidy(): boolean;
   close(): void;
 }
 
@@ -104,7 +109,10 @@ export function connect(
   database.enableDefensive(true);
   database.exec('PRAGMA trusted_schema = OFF');
   if (!readOnly) {
-    if (file !== MEMORY) switchToWal(database, lockTimeoutMs);
+    if (file !== MEMORY) {
+      database.exec('PRAGMA auto_vacuum = INCREMENTAL');
+      switchToWal(database, lockTimeoutMs);
+    }
     database.exec('PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216');
   }
   const version = String(database.prepare('SELECT sqlite_version() AS version').get()!['version']);
@@ -135,9 +143,26 @@ export function connect(
       }
     },
 
+    tidy() {
+      database.exec('PRAGMA busy_timeout = 0');
+      try {
+        const { page_count: pages, freelist_count: free } = database.prepare(PAGES).get() as Record<string, number>;
+        const wasteful = free! > pages! / 4;
+        if (wasteful) database.exec(`PRAGMA incremental_vacuum(${TIDY_PAGES})`);
+        const { busy } = database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()!;
+        return busy === 0 && !(wasteful && free! > TIDY_PAGES);
+      } finally {
+        database.exec(`PRAGMA busy_timeout = ${lockTimeoutMs}`);
+      }
+    },
+
     close: () => database.close(),
   };
 }
+
+const PAGES = 'SELECT page_count, freelist_count FROM pragma_page_count, pragma_freelist_count';
+/** Pages given back at once: 4 MB, a few milliseconds. */
+const TIDY_PAGES = 1_000;
 
 /** SQLite itself does not wait when two connections that have just made a file both want this. */
 function switchToWal(database: DatabaseSync, timeoutMs: number): void {

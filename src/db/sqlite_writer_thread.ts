@@ -25,8 +25,22 @@ function commit(writes: readonly (readonly Statement[])[]): WriteResult[] {
   }
 }
 
+/** After so long without a write it is quiet. */
+const QUIET_MS = 2_000;
+const quiet = setTimeout(tidy, QUIET_MS).unref();
+
+function tidy(): void {
+  try {
+    if (connection?.tidy() === false) quiet.refresh();
+  } catch {
+    // Somebody has the write lock: after the next write it will be quiet again.
+  }
+}
+
 parentPort!.on('message', (message: WriterMessage) => {
+  quiet.refresh();
   if (message !== 'close') return parentPort!.postMessage(commit(message));
+  clearTimeout(quiet);
   connection?.close();
   parentPort!.close();
 });

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { PerformanceObserver, constants, monitorEventLoopDelay } from 'node:perf_hooks';
 import { getHeapStatistics } from 'node:v8';
 import type { Registry } from './metrics.ts';
@@ -44,6 +45,16 @@ export function addProcessMetrics(registry: Registry, figures: ProcessFigures, n
     const spent = (user + system) / 1e6;
     cpu.inc(spent - counted);
     counted = spent;
+  });
+}
+
+/** The size of a SQLite database and of its write-ahead log; a file that is not there has none. */
+export function addDatabaseMetrics(registry: Registry, file: string): void {
+  const database = registry.gauge('sqlite_database_bytes', 'Size of the database file.', [], 'max').of();
+  const wal = registry.gauge('sqlite_wal_bytes', 'Size of its write-ahead log.', [], 'max').of();
+  registry.onCollect(() => {
+    database.set(statSync(file, { throwIfNoEntry: false })?.size ?? 0);
+    wal.set(statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0);
   });
 }
 

@@ -12,6 +12,7 @@ export interface ServerMetrics {
   passwordQueueDepth: Gauge;
   authEvents: Labelled<readonly ['event'], Counter>;
   jobs: Labelled<readonly ['kind', 'outcome'], Counter>;
+  sessionsPurged: Counter;
 }
 
 /**
@@ -83,5 +84,6 @@ export function createServerMetrics(registry: Registry): ServerMetrics {
     passwordQueueDepth: registry.gauge('password_hash_queue_depth', 'Passwords that wait to be hashed.').of(),
     authEvents: registry.counter('auth_events_total', 'Security events, by name.', ['event']),
     jobs: registry.counter('jobs_total', 'Background jobs run, by kind and outcome.', ['kind', 'outcome']),
+    sessionsPurged: registry.counter('sessions_purged_total', 'Expired sessions that were deleted.').of(),
   };
 }

@@ -9,6 +9,7 @@ export interface Span extends TraceParent {
   /** What a server's span is called once the route is known. */
   name: string;
   set(attributes: Attributes): void;
+  readonly ended: boolean;
   /** Hands the span to the exporter; a second call does nothing. */
   end(status?: SpanStatus): void;
   /** The header that continues this span in another server. */
@@ -47,6 +48,9 @@ export function createTracer(options: TracerOptions): Tracer {
       sampled: parent?.sampled ?? true,
       tracestate: parent?.tracestate,
       name,
+      get ended() {
+        return ended;
+      },
       set(more) {
         if (span.sampled) Object.assign(attributes, more);
       },

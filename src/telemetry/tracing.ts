@@ -27,8 +27,10 @@ export interface Tracing {
   request<R extends Traceable>(request: R, answer: (request: R) => void): void;
   /** Ends the span of a request. */
   answered(request: Traceable): void;
-  /** Runs `work` in a span of its own, a child of what runs now. */
+  /** Runs `work` in a span of its own, a child of what runs now; where nothing is being traced, just runs it. */
   call<T>(call: Call, work: () => Maybe<T>): Maybe<T>;
+  /** Runs `work` in a span with which a trace begins: a job, say. */
+  begin<T>(call: Call, work: () => Maybe<T>): Maybe<T>;
   /** Sends what is waiting, within a bounded time. */
   close(): Promise<void>;
 }
@@ -49,6 +51,10 @@ export function createTracing({ now, monotonic, ...options }: TracingOptions): T
   const current = new AsyncLocalStorage<Span>();
   const spans = new WeakMap<Traceable, Span>();
 
+  function spanned<T>(parent: Span | undefined, call: Call, work: () => Maybe<T>): Maybe<T> {
+    return traced(tracer, parent, call, (span) => current.run(span!, work));
+  }
+
   return {
     request(request, answer) {
       const { method, path, ip: clientAddress, userAgent, traceparent, tracestate } = request;
@@ -64,8 +70,13 @@ export function createTracing({ now, monotonic, ...options }: TracingOptions): T
       if (span !== undefined) endRequest(span, request.route, request.status);
     },
 
-    call: (call, work) =>
-      traced(tracer, current.getStore(), call, (span) => (span === undefined ? work() : current.run(span, work))),
+    call(call, work) {
+      const parent = current.getStore();
+      // A timer that was set within a span outlives it.
+      return parent === undefined || parent.ended ? work() : spanned(parent, call, work);
+    },
+
+    begin: (call, work) => spanned(undefined, call, work),
 
     close: () => tracer.close(),
   };

@@ -34,6 +34,10 @@ async function run(
   return { code, stdout, stderr };
 }
 
+/** A server on SQLite, wherever others keep their data: these commands are for files. */
+const startOnFile = (home = mkdtempSync(path.join(folder, 'server-'))): Promise<TestServer> =>
+  startServer({ DATABASE_URL: `sqlite:${path.join(home, 'app.db')}` }, { folder: home });
+
 const settingsOf = (server: TestServer) => ({ DATABASE_URL: `sqlite:${path.join(server.folder, 'app.db')}` });
 
 const logIn = async (server: TestServer, email: string, password: string): Promise<number> =>
@@ -75,7 +79,7 @@ test('wrong settings are the server’s, and named as the server names them', as
 });
 
 test('accounts are made, listed, given a password and thrown out while the server runs', async () => {
-  const server = await startServer();
+  const server = await startOnFile();
   try {
     const env = settingsOf(server);
     const email = 'root@example.com';
@@ -115,7 +119,7 @@ test('accounts are made, listed, given a password and thrown out while the serve
 });
 
 test('a copy made while the server runs is sound, and restored into the running server', async () => {
-  const server = await startServer();
+  const server = await startOnFile();
   try {
     const env = settingsOf(server);
     const copy = path.join(server.folder, 'copy.db');
@@ -143,7 +147,7 @@ test('a copy made while the server runs is sound, and restored into the running 
 });
 
 test('a copy that is cut, altered or of something else is refused', async () => {
-  const server = await startServer();
+  const server = await startOnFile();
   const copy = path.join(folder, 'copy.db');
   await run('backup', [copy], { env: settingsOf(server) });
   await server.close();
@@ -180,7 +184,7 @@ test('tokens outlive a new key, until the older ones are forgotten', async () =>
   const key = path.join(home, 'app.db.key');
   let tokens = { access_token: '', refresh_token: '' };
   const statusAfterStart = async (): Promise<number> => {
-    const server = await startServer({}, { folder: home });
+    const server = await startOnFile(home);
     try {
       if (tokens.access_token === '') tokens = await server.login();
       return (await server.call('GET', '/api/v1/users/me', { token: tokens.access_token })).status;
@@ -251,7 +255,7 @@ test('of a secret URL only what logs in is hidden', async () => {
 const script = spawnSync('script', ['--version']).status === 0;
 
 test('on a terminal the password is asked for twice and not shown', { skip: script ? false : 'needs script (of util-linux)' }, async () => {
-  const server = await startServer();
+  const server = await startOnFile();
   try {
     const command = `${process.execPath} ${path.join(ROOT, 'scripts/create_admin.ts')} typed@example.com`;
     const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], {

@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { uuidv7 } from '../../src/core/uuid.ts';
+import type { Database } from '../../src/db/database.ts';
+import { migrate } from '../../src/db/init_db.ts';
+import { openPurge } from '../../src/db/purge.ts';
+import { openSqlite } from '../../src/db/sqlite.ts';
+import * as sessions from '../../src/db/sessions.ts';
+import * as users from '../../src/db/users.ts';
+import { createClock } from '../helpers/clock.ts';
+import { startServer } from '../helpers/server.ts';
+
+const folder = mkdtempSync(path.join(os.tmpdir(), 'housekeeping-'));
+after(() => rmSync(folder, { recursive: true }));
+
+const DAY = 86_400_000;
+const size = (file: string): number => statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+
+/** Resolves when `holds`; the test's own time limit ends a wait in vain. */
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await sleep(20);
+}
+
+async function open(name: string): Promise<{ db: Database; file: string }> {
+  const file = path.join(folder, name);
+  const db = openSqlite({ file });
+  await migrate(db);
+  return { db, file };
+}
+
+const account = { email: 'ada@example.com', fullName: undefined, role: 'user', passwordHash: 'hash' } as const;
+
+async function makeUsers(db: Database, count: number, now: number): Promise<string[]> {
+  const ids = Array.from({ length: count }, () => uuidv7(now));
+  await Promise.all(ids.map((id, i) => users.insert(db, { ...account, id, email: `${i}@example.com` }, now)));
+  return ids;
+}
+
+/** Logins of thirty days each, as many as there are `userIds`, at once. */
+async function logIn(db: Database, userIds: readonly string[], now: number): Promise<void> {
+  const started = userIds.map((userId) => sessions.start(db, {
+    id: uuidv7(now), userId, createdAt: now, lastUsedAt: now, expiresAt: now + 30 * DAY, ip: '192.0.2.1',
+    userAgent: 'a browser of some usual length'.repeat(4), refreshJti: uuidv7(now), previousJti: undefined, rotatedAt: now,
+  }, account.passwordHash, undefined));
+  for (const done of await Promise.all(started)) assert.equal(done, true);
+}
+
+const toPurge = (db: Database, now: () => number) => {
+  const purged: number[] = [];
+  const purge = openPurge({ db, now, onPurged: (n) => purged.push(n), onFault: (error) => assert.fail(String(error)) });
+  return { purge, purged };
+};
+
+test('a year of logins leaves a database no larger than its live sessions need', async () => {
+  const clock = createClock();
+  const { db, file } = await open('year.db');
+  const { purge, purged } = toPurge(db, clock.now);
+  const each = await makeUsers(db, 400, clock.now());
+  const perDay = 40;
+  const onDay = (day: number): string[] => Array.from({ length: perDay }, (_, i) => each[(day * perDay + i) % each.length]!);
+  for (let day = 0; day < 365; day++) {
+    await logIn(db, onDay(day), clock.now());
+    clock.advance(DAY);
+    await purge.run();
+  }
+  await purge.close();
+  await db.close();
+
+  const { db: fresh, file: freshFile } = await open('month.db');
+  await makeUsers(fresh, 400, clock.now());
+  await fresh.close();
+  const copy = new DatabaseSync(freshFile);
+  copy.exec(`PRAGMA foreign_keys = OFF; ATTACH '${file}' AS year; DELETE FROM users;
+    INSERT INTO users SELECT * FROM year.users; INSERT INTO sessions SELECT * FROM year.sessions`);
+  const live = copy.prepare('SELECT count(*) AS n FROM sessions').get()!['n'];
+  copy.close();
+  assert.equal(live, 29 * perDay, 'those of a month less the last moment');
+  assert.equal(purged.reduce((sum, n) => sum + n, 0), (365 - 29) * perDay);
+  assert.ok(size(file) < 1.5 * size(freshFile), `${size(file)} bytes, of which ${size(freshFile)} are needed`);
+});
+
+test('what a flood of logins has taken is given back once they have expired and it is quiet', { timeout: 30_000 }, async () => {
+  const clock = createClock();
+  const { db, file } = await open('flood.db');
+  const { purge, purged } = toPurge(db, clock.now);
+  const before = size(file);
+  const each = await makeUsers(db, 200, clock.now());
+  for (let i = 0; i < 30; i++) {
+    clock.advance(1_000);
+    await logIn(db, each, clock.now());
+  }
+  await until(() => size(`${file}-wal`) === 0 && size(file) > 10 * before);
+  clock.advance(31 * DAY);
+  await purge.run();
+  assert.ok(purged.every((n) => n <= 500) && purged.length > 10, 'in small batches');
+  await until(() => size(`${file}-wal`) === 0 && size(file) < 4 * before);
+  await purge.close();
+  await db.close();
+});
+
+test('a checkpoint waits for nobody who reads, and is made up for later', { timeout: 30_000 }, async () => {
+  const { db, file } = await open('reader.db');
+  const reader = new DatabaseSync(file, { readOnly: true });
+  await makeUsers(db, 1, 0);
+  reader.exec('BEGIN; SELECT count(*) FROM users');
+  await makeUsers(db, 2, 0);
+  await sleep(3_000);
+  assert.ok(size(`${file}-wal`) > 0);
+  reader.exec('COMMIT');
+  await until(() => size(`${file}-wal`) === 0);
+  reader.close();
+  await db.close();
+});
+
+test('the server purges every minute, and the metrics show it', async (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  const file = path.join(folder, 'server.db');
+  const server = await startServer({ DATABASE_URL: `sqlite:${file}` });
+  try {
+    await server.login();
+    await server.loginAdmin();
+    const purged = async (): Promise<string | undefined> =>
+      /^sessions_purged_total (\d+)$/m.exec((await server.call('GET', '/metrics')).text)?.[1];
+    t.mock.timers.tick(60_000);
+    assert.equal(await purged(), '0');
+    server.clock.advance(31 * DAY);
+    t.mock.timers.tick(60_000);
+    while ((await purged()) !== '2') await sleep(5);
+    const { text } = await server.call('GET', '/metrics');
+    assert.match(text, /^sqlite_database_bytes [1-9]\d+$/m);
+    assert.match(text, /^sqlite_wal_bytes \d+$/m);
+  } finally {
+    await server.close();
+  }
+});
