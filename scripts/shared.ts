@@ -11,7 +11,7 @@ import type { Passwords } from '../src/core/passwords.ts';
 import type { Database } from '../src/db/database.ts';
 import { createSchemaCheck } from '../src/db/init_db.ts';
 import type { User } from '../src/db/models.ts';
-import { openDatabase, sqliteFile } from '../src/db/session.ts';
+import { checkDatabaseUrl, openDatabase, sqliteFile } from '../src/db/session.ts';
 import * as users from '../src/db/users.ts';
 import { check } from '../src/http/schema.ts';
 import { newPassword } from '../src/schemas/auth.ts';
@@ -52,6 +52,7 @@ export async function runCommand({ help, options = {}, least = 0, most = least, 
       envFile: values['env-file'] as string | undefined,
       flags: {},
       readFile: (path) => readFileSync(path, 'utf8'),
+      checks: { DATABASE_URL: checkDatabaseUrl },
     });
     if ('faults' in loaded) throw new Error(loaded.faults.join('\n'));
     const value = (option: string) => values[option] as string | undefined;
@@ -83,13 +84,20 @@ export function databaseFile(config: Config, instead: string): string {
   return file;
 }
 
+/** The database of the settings; a schema is brought up to date as soon as it answers. */
+export const openHere = (config: Config): Promise<Database> =>
+  openDatabase(config, {
+    monotonic: () => performance.now() * 1e6,
+    onWait: () => void process.stderr.write('The database is away; waiting for it to answer.\n'),
+  });
+
 /** Opens the database that a server has made, and closes it again. */
 export async function withDatabase<T>(config: Config, work: (db: Database) => Promise<T>): Promise<T> {
   const file = sqliteFile(config.databaseUrl);
   if (file !== undefined && !existsSync(file)) {
     throw new Error(`There is no database ${file}: start the server once, or run scripts/migrate.ts.`);
   }
-  const db = openDatabase(config);
+  const db = await openHere(config);
   try {
     return await work(db);
   } finally {
