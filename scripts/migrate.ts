@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import type { Migration } from '../src/db/database.ts';
 import { appliedMigrations, knownMigrations, migrate } from '../src/db/init_db.ts';
 import { pendingMigrations } from '../src/db/migrations.ts';
-import { openDatabase, sqliteFile } from '../src/db/session.ts';
-import { monotonic, runCommand, say, withDatabase } from './shared.ts';
+import { sqliteFile } from '../src/db/session.ts';
+import { openHere, runCommand, say, withDatabase } from './shared.ts';
 
 const help = `Usage: node scripts/migrate.ts [--status | --dry-run]
 
@@ -37,7 +37,7 @@ if (import.meta.main) {
         for (const each of pending) say(`pending  ${title(each)}`);
         return;
       }
-      const db = await openDatabase(config, { monotonic });
+      const db = await openHere(config);
       try {
         const done = await migrate(db);
         for (const each of done) say(`applied  ${title(each)}`);

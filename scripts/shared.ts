@@ -74,9 +74,6 @@ function parse(options: NonNullable<Command['options']>) {
   }
 }
 
-/** Nanoseconds. */
-export const monotonic = (): number => Number(process.hrtime.bigint());
-
 export const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 /** The file of a SQLite database; other engines and `:memory:` have none, which `instead` says what to do about. */
@@ -87,13 +84,20 @@ export function databaseFile(config: Config, instead: string): string {
   return file;
 }
 
+/** The database of the settings; a schema is brought up to date as soon as it answers. */
+export const openHere = (config: Config): Promise<Database> =>
+  openDatabase(config, {
+    monotonic: () => performance.now() * 1e6,
+    onWait: () => void process.stderr.write('The database is away; waiting for it to answer.\n'),
+  });
+
 /** Opens the database that a server has made, and closes it again. */
 export async function withDatabase<T>(config: Config, work: (db: Database) => Promise<T>): Promise<T> {
   const file = sqliteFile(config.databaseUrl);
   if (file !== undefined && !existsSync(file)) {
     throw new Error(`There is no database ${file}: start the server once, or run scripts/migrate.ts.`);
   }
-  const db = await openDatabase(config, { monotonic });
+  const db = await openHere(config);
   try {
     return await work(db);
   } finally {
@@ -144,8 +148,8 @@ async function askPassword(): Promise<string> {
 
 /** A line typed on a terminal that does not show it. Ctrl-C and Ctrl-D give up. */
 function askHidden(terminal: ReadStream, prompt: string): Promise<string> {
-  terminal.setRawMode(true).setEncoding('utf8').resume();
   process.stderr.write(prompt);
+  terminal.setRawMode(true).setEncoding('utf8').resume();
   return new Promise((resolve, reject) => {
     let typed: string[] = [];
     const finish = (done: () => void): void => {

@@ -105,7 +105,7 @@ async function serve(): Promise<void> {
   try {
     const { keys, warning } = signingKeys(config);
     const onWait = (error: unknown): void =>
-      log.warn('The database is away; the server starts when it answers.', { error });
+      log.warn('The database is away; the server starts when it answers.', { reason: rootOf(error) });
     const db = await openDatabase(config, { monotonic, onWait });
     const { openRedisBuckets } = config.redisUrl === undefined ? {} : await import('./wire/redis_buckets.ts');
     const sharedBuckets = await openRedisBuckets?.(config.redisUrl!, monotonic);
@@ -157,11 +157,12 @@ function reasonOf(error: unknown): string {
   if (code === 'EADDRINUSE') return 'PORT: is in use by another program; accepted: a free port, or 0 for any';
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return 'HOST: is no address of this machine; accepted: one that is';
   if (code === 'EACCES' && /listen/.test(message)) return 'PORT: may not be used by this user; accepted: 1024 or above';
-  let root = cause;
-  while (root instanceof Error && root.cause instanceof Error) root = root.cause;
-  const reason = code === 'unavailable' ? 'The database is away.' : message;
-  return `The server could not start: ${reason}${root instanceof Error ? ` (${messageOf(root)})` : ''}`;
+  if (code === 'unavailable') return `The server could not start without its database: ${rootOf(error)}`;
+  return `The server could not start: ${message}${cause instanceof Error ? ` (${rootOf(cause)})` : ''}`;
 }
 
-/** Several addresses of one name fail as an AggregateError, which has no message of its own. */
-const messageOf = (error: Error & { code?: string }): string => error.message || (error.code ?? error.name);
+/** What is at the bottom of an error. Several addresses of one name fail as an AggregateError without a message. */
+function rootOf(error: unknown): string {
+  const { code, message, cause } = error as NodeJS.ErrnoException;
+  return cause instanceof Error ? rootOf(cause) : message || String(code);
+}

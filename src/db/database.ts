@@ -9,11 +9,15 @@ export type Row = readonly Value[];
 /**
  * One statement of a write. Parameters are `$1`, `$2`, … in the text. `changes` is the number of rows that it must
  * change; anything else undoes the whole write. Without it any number will do.
+ *
+ * `byKey` promises that the statement changes one row at most, by a unique key, and that its conditions read no other
+ * row: an engine may then do it, alone in a write, without the isolation that everything else gets.
  */
 export interface Statement {
   sql: string;
   params: readonly Value[];
   changes?: number;
+  byKey?: boolean;
 }
 
 /** What one statement did: the rows of its RETURNING clause (empty without one) and how many it changed. */

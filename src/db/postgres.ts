@@ -73,10 +73,10 @@ async function rollBack(connection: Connection, timeoutMs: number): Promise<void
 }
 
 /**
- * The database in a PostgreSQL server; connects when first asked. Every write is one SERIALIZABLE transaction, so that
- * a condition that a statement has read still holds when it commits; it is begun again only when the server says that
- * it has rolled it back for another's sake. A connection that breaks during a COMMIT leaves an outcome that nobody
- * knows: that is `unavailable`, and not tried again. A read is tried once more.
+ * The database in a PostgreSQL server; connects when first asked. A write is one SERIALIZABLE transaction, so that a
+ * condition that a statement has read still holds when it commits, unless it is one statement by key. It is begun again
+ * only when the server says that it has rolled it back for another's sake. A connection that breaks during a COMMIT
+ * leaves an outcome that nobody knows: that is `unavailable`, and not tried again. A read is tried once more.
  */
 export function openPostgres({
   url,
@@ -131,7 +131,22 @@ export function openPostgres({
 
   async function write(statements: readonly Statement[]): Promise<Outcome[] | undefined> {
     const expecting = statements.some(({ changes }) => changes !== undefined);
+    const alone = statements.length === 1 && statements[0]!.byKey === true;
     let committing = false;
+
+    /**
+     * One round trip, at READ COMMITTED. Who waits for a row that another transaction changes looks again whether it
+     * meets the condition (EvalPlanQual), so of two that compete for it one changes nothing: as SERIALIZABLE would
+     * end, but without being begun again. A row count of 0 leaves nothing to undo, and more than 1 there cannot be.
+     * https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED
+     */
+    async function amend(connection: Connection, deadline: number): Promise<Outcome[] | undefined> {
+      committing = true;
+      const outcomes = await connection.run(statements, deadline - now());
+      return statements[0]!.changes === undefined || outcomes[0]!.changes === statements[0]!.changes
+        ? outcomes
+        : undefined;
+    }
 
     async function transact(connection: Connection, deadline: number): Promise<Outcome[] | undefined> {
       committing = !expecting;
@@ -149,7 +164,7 @@ export function openPostgres({
       }
     }
 
-    return persist(transact, (error, attempts) => {
+    return persist(alone ? amend : transact, (error, attempts) => {
       if (isConflict(error)) return attempts < maxConflicts;
       return attempts === 1 && (isStale(error) || (error instanceof ConnectionLost && !committing));
     });

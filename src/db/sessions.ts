@@ -82,20 +82,20 @@ export async function start(
 
 /** Replaces the good refresh token `from` by `to`; false when `from` was not (any longer) the good one. */
 export const rotate = async (db: Database, sid: string, from: string, to: string, now: number): Promise<boolean> =>
-  (await db.write([{ sql: ROTATE, params: [sid, from, to, now], changes: 1 }])) !== undefined;
+  (await db.write([{ sql: ROTATE, params: [sid, from, to, now], changes: 1, byKey: true }])) !== undefined;
 
 /** Notes a use without rotation; false when the session has ended. */
 export const touch = async (db: Database, sid: string, now: number): Promise<boolean> =>
-  (await db.write([{ sql: TOUCH, params: [sid, now], changes: 1 }])) !== undefined;
+  (await db.write([{ sql: TOUCH, params: [sid, now], changes: 1, byKey: true }])) !== undefined;
 
 /** Ended sessions are deleted: nothing of them is needed to refuse their tokens. */
 export const end = async (db: Database, sid: string): Promise<void> => {
-  await db.write([{ sql: END, params: [sid] }]);
+  await db.write([{ sql: END, params: [sid], byKey: true }]);
 };
 
 /** False when the user has no such live session. */
 export const endOwn = async (db: Database, sid: string, userId: string, now: number): Promise<boolean> =>
-  (await db.write([{ sql: END_OWN, params: [sid, userId, now], changes: 1 }])) !== undefined;
+  (await db.write([{ sql: END_OWN, params: [sid, userId, now], changes: 1, byKey: true }])) !== undefined;
 
 export const endAll = async (db: Database, userId: string): Promise<void> => {
   await db.write([{ sql: END_ALL, params: [userId] }]);

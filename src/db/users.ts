@@ -47,7 +47,7 @@ export interface NewUser {
 export async function insert(db: Database, user: NewUser, now: number): Promise<User | undefined> {
   const { id, email, fullName, role, passwordHash } = user;
   const params = [id, email, emailKey(email), fullName ?? null, role, passwordHash, now];
-  if ((await db.write([{ sql: INSERT, params, changes: 1 }])) === undefined) return undefined;
+  if ((await db.write([{ sql: INSERT, params, changes: 1, byKey: true }])) === undefined) return undefined;
   return { ...user, emailVerifiedAt: undefined, isActive: true, createdAt: now, updatedAt: now };
 }
 
@@ -58,7 +58,8 @@ export async function setFullName(
   fullName: string | undefined,
   now: number,
 ): Promise<User | undefined> {
-  const done = await db.write([{ sql: SET_FULL_NAME, params: [id, fullName ?? null, now], changes: 1 }]);
+  const params = [id, fullName ?? null, now];
+  const done = await db.write([{ sql: SET_FULL_NAME, params, changes: 1, byKey: true }]);
   return userOr(done?.[0]?.rows[0]);
 }
 

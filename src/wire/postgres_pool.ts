@@ -79,19 +79,22 @@ export class Pool {
 
   /** Takes a connection back. One that has ended or is still inside a transaction is not used again. */
   release(connection: Connection): void {
-    if (!connection.ended && (connection.status !== 'idle' || this.#closed)) connection.close();
+    if (!connection.ended && (connection.status !== 'idle' || (this.#closed && this.#waiters.size === 0))) {
+      connection.close();
+    }
     if (!connection.ended) this.#idle.push({ connection, since: this.#options.now() });
     this.#serve();
   }
 
-  /** Lets no more callers in, closes what is idle, and waits up to `timeoutMs` for what is in use. */
+  /** Lets no more callers in, closes what is idle, and waits up to `timeoutMs` for those who use one or wait for one. */
   async close(timeoutMs: number): Promise<void> {
     this.#closed = true;
     clearInterval(this.#sweeper);
-    for (const waiter of this.#waiters) this.#refuse(waiter, 'The pool is closed.');
     this.#closeIdle();
     const deadline = this.#options.now() + timeoutMs;
-    while (this.#live.size + this.#opening > 0 && this.#options.now() < deadline) await sleep(5);
+    const isBusy = (): boolean => this.#live.size + this.#opening + this.#waiters.size > 0;
+    while (isBusy() && this.#options.now() < deadline) await sleep(5);
+    for (const waiter of this.#waiters) this.#refuse(waiter, 'The pool is closed.');
     for (const connection of this.#live) connection.close();
   }
 

@@ -19,7 +19,7 @@ const databases = new Map<string, Promise<FreshDatabase>>();
 
 /**
  * What a test's server keeps its data in: what its settings say, but with TEST_BACKENDS=postgres,redis a database of
- * the folder's own on TEST_POSTGRES_URL, and buckets in TEST_REDIS_URL. Without a folder the settings' database is used.
+ * the folder's own on TEST_POSTGRES_URL, and buckets in TEST_REDIS_URL. Without a folder it is the settings' database.
  */
 export async function openBackends(config: Config, clock: Clock, folder: string | undefined): Promise<Backends> {
   const wanted = process.env['TEST_BACKENDS']?.split(',') ?? [];

@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { text } from 'node:stream/consumers';
+import { after, before, describe, test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { openProxy } from '../helpers/postgres.ts';
+import { createCluster, withoutBinaries } from '../helpers/postgres_cluster.ts';
+import type { Cluster } from '../helpers/postgres_cluster.ts';
+import { ROOT, startProgram } from '../helpers/program.ts';
+import type { Program } from '../helpers/program.ts';
+import { needs, redisServer } from '../helpers/redis.ts';
+import type { RedisServer } from '../helpers/redis.ts';
+import { send } from '../helpers/server.ts';
+import type { Answer, CallOptions } from '../helpers/server.ts';
+
+const MAIN = path.join(ROOT, 'src/main.ts');
+/** Within this time every answer comes, and a server that is back is used again. */
+const PROMISED_MS = 5000;
+const cheap = { SCRYPT_LOG2_N: '4', SCRYPT_R: '1', SCRYPT_P: '1' };
+const common = {
+  ...cheap, TRUST_PROXY: '127.0.0.1', JWT_SECRET: 'k'.repeat(32),
+  RATE_LIMIT_LOGIN: '100000/60s', RATE_LIMIT_LOGIN_FAILURES: '100000/60s',
+};
+const folder = mkdtempSync(path.join(tmpdir(), 'outage-'));
+after(() => rmSync(folder, { recursive: true }));
+
+async function start(t: TestContext, env: Record<string, string>): Promise<Program> {
+  const program = await startProgram([MAIN], folder, { ...common, ...env });
+  t.after(() => void program.child.kill('SIGKILL'));
+  return program;
+}
+
+/** The answer, which must come in time. */
+async function call({ port }: Program, method: string, target: string, options: CallOptions = {}): Promise<Answer> {
+  const late = sleep(PROMISED_MS, undefined, { ref: false }).then(() => assert.fail(`${method} ${target} is too slow`));
+  return Promise.race([send(port, method, target, options), late]);
+}
+
+async function within<T>(ask: () => Promise<T>, isIt: (answer: T) => boolean): Promise<void> {
+  const deadline = performance.now() + PROMISED_MS;
+  for (let answer = await ask(); !isIt(answer); answer = await ask()) {
+    assert.ok(performance.now() < deadline, `after ${PROMISED_MS} ms it is still ${JSON.stringify(answer)}`);
+    await sleep(50);
+  }
+}
+
+describe('while PostgreSQL', { skip: withoutBinaries }, () => {
+  let cluster: Cluster;
+  before(async () => {
+    cluster = await createCluster();
+  });
+  after(() => cluster.close());
+
+  const outages: [title: string, begin: () => Promise<void>, end: () => Promise<void>][] = [
+    ['hangs', () => cluster.signal('SIGSTOP'), () => cluster.signal('SIGCONT')],
+    ['is killed', () => cluster.stop('SIGKILL'), () => cluster.start()],
+    ['is restarted', () => cluster.stop('SIGINT'), () => cluster.start()],
+  ];
+  for (const [title, begin, end] of outages) {
+    test(`${title}, what needs it is 503 within 5 s, and works again without a restart`, async (t) => {
+      const program = await start(t, { DATABASE_URL: cluster.url });
+      const account = { email: `${title.replaceAll(' ', '.')}@a.com`, password: 'correct horse' };
+      assert.equal((await call(program, 'POST', '/api/v1/auth/register', { body: account })).status, 201);
+      const { json: pair } = await call(program, 'POST', '/api/v1/auth/login', { body: account });
+      const me = () => call(program, 'GET', '/api/v1/users/me', { token: pair.access_token });
+      const body = { refresh_token: pair.refresh_token };
+      const refresh = () => call(program, 'POST', '/api/v1/auth/refresh', { body });
+      const answers = await Promise.all(Array.from({ length: 10 }, me));
+      assert.deepEqual(answers.map(({ status }) => status), Array(10).fill(200));
+
+      await begin();
+      try {
+        for (let round = 0; round < 2; round += 1) {
+          const logIn = call(program, 'POST', '/api/v1/auth/login', { body: account });
+          for (const { status, json, headers } of await Promise.all([me(), me(), me(), logIn, refresh()])) {
+            assert.deepEqual([status, json.code], [503, 'unavailable']);
+            assert.match(String(headers['retry-after']), /^[1-9]\d?$/);
+          }
+          const ready = await call(program, 'GET', '/readyz');
+          assert.deepEqual([ready.status, ready.json.parts.database], [503, 'away']);
+          for (const target of ['/healthz', '/api/v1/public/ping']) {
+            assert.equal((await call(program, 'GET', target)).status, 200, target);
+          }
+        }
+      } finally {
+        await end();
+      }
+      await within(me, ({ status }) => status === 200);
+      assert.equal((await call(program, 'GET', '/readyz')).status, 200);
+      assert.equal((await refresh()).status, 200);
+      assert.deepEqual(await program.stop(), { code: 0, stderr: '' });
+    });
+  }
+
+  test('is not there yet, a server waits for it, says so, and starts', async (t) => {
+    const proxy = await openProxy(cluster.port);
+    t.after(proxy.close);
+    proxy.cutAfter = 0;
+    const program = await start(t, { DATABASE_URL: proxy.through(cluster.url) });
+    assert.match((await program.line(({ level }) => level === 'warn'))['msg'], /^The database is away/);
+    assert.equal((await call(program, 'GET', '/readyz')).status, 200);
+    await program.stop();
+  });
+
+  test('has no such database or user, a server ends at once with one sentence and without the password', async () => {
+    const wrong = new URL(cluster.url);
+    wrong.username = 'postgres';
+    wrong.password = 'hunter2';
+    wrong.pathname = '/nothing';
+    const env = { ...common, PATH: process.env['PATH'], PORT: '0', DATABASE_URL: wrong.href };
+    const child = spawn(process.execPath, [MAIN], { cwd: folder, env });
+    const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+    assert.deepEqual([code, stdout], [1, '']);
+    assert.match(stderr, /^The server could not start without its database: database "nothing" does not exist.*\n$/);
+  });
+});
+
+describe('while Redis', needs('redis-server'), () => {
+  const limit = 7;
+  const settings = { RATE_LIMIT_DEFAULT: `${limit}/1h`, DATABASE_URL: 'sqlite::memory:' };
+  const ping = (program: Program, address: string) =>
+    call(program, 'GET', '/api/v1/public/ping', { headers: { 'X-Forwarded-For': address } });
+  /** The statuses of more pings than the limit allows, a few at once. */
+  const flood = async (program: Program, address: string): Promise<number[]> => {
+    const answers = await Promise.all(Array.from({ length: limit + 5 }, () => ping(program, address)));
+    return answers.map(({ status }) => status).sort();
+  };
+  const held = [...Array(limit).fill(200), ...Array(5).fill(429)];
+  const limiter = async (program: Program) => {
+    const { status, json } = await call(program, 'GET', '/readyz');
+    const gauge = /^rate_limit_store_up (\d)$/m.exec((await call(program, 'GET', '/metrics')).text)?.[1];
+    return `${status} ${json.parts.limiter} ${gauge}`;
+  };
+
+  const outages: [title: string, begin: (redis: RedisServer) => unknown, end: (redis: RedisServer) => unknown][] = [
+    ['hangs', (redis) => redis.signal('SIGSTOP'), (redis) => redis.signal('SIGCONT')],
+    ['is killed', (redis) => redis.kill(), (redis) => redis.start()],
+  ];
+  for (const [title, begin, end] of outages) {
+    test(`${title}, limits hold in the process, nobody gets an error, and it is used again within 5 s`, async (t) => {
+      const redis = await redisServer(t);
+      const program = await start(t, { ...settings, REDIS_URL: redis.url });
+      assert.equal(await limiter(program), '200 ok 1');
+      assert.deepEqual(await flood(program, '192.0.2.1'), held);
+      await begin(redis);
+      assert.deepEqual(await flood(program, '192.0.2.2'), held);
+      assert.equal((await ping(program, '192.0.2.2')).status, 429);
+      assert.equal(await limiter(program), '200 fallback 0');
+      await end(redis);
+      await within(() => limiter(program), (answer) => answer === '200 ok 1');
+      assert.deepEqual(await flood(program, '192.0.2.3'), held);
+      if (title === 'hangs') assert.equal((await ping(program, '192.0.2.1')).status, 429, 'it remembers');
+      const told = program.log().filter(({ msg }) => /^Redis is/.test(msg));
+      assert.deepEqual(told.map(({ level }) => level), ['warn', 'info']);
+      assert.deepEqual(await program.stop(), { code: 0, stderr: '' });
+    });
+  }
+
+  test('is not there yet, a server starts at once, limits in the process, and uses it when it comes', async (t) => {
+    const redis = await redisServer(t);
+    await redis.kill();
+    const program = await start(t, { ...settings, REDIS_URL: redis.url });
+    assert.deepEqual(program.log()[0]!['msg'], 'listening', 'the first line says where, whatever is amiss');
+    assert.equal(await limiter(program), '200 fallback 0');
+    assert.match((await program.line(({ level }) => level === 'warn'))['msg'], /^Redis is away.*ECONNREFUSED/);
+    assert.deepEqual(await flood(program, '192.0.2.1'), held);
+    await redis.start();
+    await within(() => limiter(program), (answer) => answer === '200 ok 1');
+    assert.deepEqual(await flood(program, '192.0.2.1'), held, 'Redis knows nothing of what was counted without it');
+    await program.stop();
+  });
+});
