@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { enableCompileCache } from 'node:module';
 import { isatty } from 'node:tty';
 import { fileURLToPath } from 'node:url';
@@ -60,8 +60,9 @@ if (flags.help) {
 
 async function serve(): Promise<void> {
   process.umask(0o077);
-  // Compiled code is kept between starts, in a folder that nobody else can write. So nothing is imported before.
-  enableCompileCache(fileURLToPath(new URL('../.cache', import.meta.url)));
+  // Compiled code is kept between starts, in a folder that nobody else can write. Bad settings do not make it.
+  const cache = fileURLToPath(new URL('../.cache', import.meta.url));
+  if (existsSync(cache)) enableCompileCache(cache);
   const { loadConfigFiles } = await import('./core/config.ts');
   const loaded = loadConfigFiles({
     env: process.env,
@@ -71,6 +72,7 @@ async function serve(): Promise<void> {
   });
   if ('faults' in loaded) return giveUp(loaded.faults);
   const { config } = loaded;
+  enableCompileCache(cache);
 
   const { createLog } = await import('./telemetry/log.ts');
   const { openSink } = await import('./telemetry/sink.ts');
