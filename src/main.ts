@@ -108,6 +108,22 @@ async function serve(): Promise<void> {
     const application = createApp({ config, version: VERSION, keys, db, log, now: Date.now, monotonic, figures: process });
     const { migrated, madeAdmin } = await application.prepare();
     const port = await application.server.listen(config);
+    process.on('SIGUSR2', () => {
+      log.level = log.level === 'debug' ? config.logLevel : 'debug';
+      log.announce('log level', { lowest: log.level });
+    });
+    let stopping = false;
+    const stop = async (signal: NodeJS.Signals): Promise<void> => {
+      if (stopping) process.exit(1);
+      stopping = true;
+      log.info('stopping', { signal });
+      await application.stop();
+      log.info('stopped');
+      process.exit(0);
+    };
+    process.on('SIGTERM', stop);
+    process.on('SIGINT', stop);
+
     const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
     const started = {
       version: VERSION,
@@ -125,22 +141,6 @@ async function serve(): Promise<void> {
     for (const { version, name } of migrated) log.info('migrated', { version, name });
     if (madeAdmin) log.event('admin.first_created', { email: config.firstAdminEmail });
     log.flush();
-
-    process.on('SIGUSR2', () => {
-      log.level = log.level === 'debug' ? config.logLevel : 'debug';
-      log.announce('log level', { lowest: log.level });
-    });
-    let stopping = false;
-    const stop = async (signal: NodeJS.Signals): Promise<void> => {
-      if (stopping) process.exit(1);
-      stopping = true;
-      log.info('stopping', { signal });
-      await application.stop();
-      log.info('stopped');
-      process.exit(0);
-    };
-    process.on('SIGTERM', stop);
-    process.on('SIGINT', stop);
   } catch (error) {
     giveUp([reasonOf(error)]);
   }
