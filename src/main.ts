@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { enableCompileCache } from 'node:module';
 import { isatty } from 'node:tty';
 import { fileURLToPath } from 'node:url';
@@ -60,8 +60,9 @@ if (flags.help) {
 
 async function serve(): Promise<void> {
   process.umask(0o077);
-  // Compiled code is kept between starts, in a folder that nobody else can write. So nothing is imported before.
-  enableCompileCache(fileURLToPath(new URL('../.cache', import.meta.url)));
+  // Compiled code is kept between starts, in a folder that nobody else can write. Bad settings do not make it.
+  const cache = fileURLToPath(new URL('../.cache', import.meta.url));
+  if (existsSync(cache)) enableCompileCache(cache);
   const { loadConfigFiles } = await import('./core/config.ts');
   const { checkDatabaseUrl, openDatabase, sqliteFile } = await import('./db/session.ts');
   const { toRedisTarget } = await import('./wire/redis_target.ts');
@@ -74,6 +75,7 @@ async function serve(): Promise<void> {
   });
   if ('faults' in loaded) return giveUp(loaded.faults);
   const { config } = loaded;
+  enableCompileCache(cache);
 
   const { createLog } = await import('./telemetry/log.ts');
   const { openSink } = await import('./telemetry/sink.ts');
@@ -113,6 +115,22 @@ async function serve(): Promise<void> {
     const application = createApp({ ...own, config, keys, db, sharedBuckets, log });
     const { migrated, madeAdmin, limiterFault } = await application.prepare();
     const port = await application.server.listen(config);
+    process.on('SIGUSR2', () => {
+      log.level = log.level === 'debug' ? config.logLevel : 'debug';
+      log.announce('log level', { lowest: log.level });
+    });
+    let stopping = false;
+    const stop = async (signal: NodeJS.Signals): Promise<void> => {
+      if (stopping) process.exit(1);
+      stopping = true;
+      log.info('stopping', { signal });
+      await application.stop();
+      log.info('stopped');
+      process.exit(0);
+    };
+    process.on('SIGTERM', stop);
+    process.on('SIGINT', stop);
+
     const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
     const started = {
       version: VERSION,
@@ -125,22 +143,6 @@ async function serve(): Promise<void> {
       workers: config.workers,
       limit: config.rateLimitDefault,
     } as const;
-    let stopping = false;
-    const stop = async (signal: NodeJS.Signals): Promise<void> => {
-      if (stopping) process.exit(1);
-      stopping = true;
-      log.info('stopping', { signal });
-      await application.stop();
-      log.info('stopped');
-      process.exit(0);
-    };
-    process.on('SIGTERM', stop);
-    process.on('SIGINT', stop);
-    process.on('SIGUSR2', () => {
-      log.level = log.level === 'debug' ? config.logLevel : 'debug';
-      log.announce('log level', { lowest: log.level });
-    });
-
     announce(started, pretty, log, sink.write);
     for (const text of [...loaded.warnings, warning, limiterFault]) if (text !== undefined) log.warn(text);
     for (const { version, name } of migrated) log.info('migrated', { version, name });

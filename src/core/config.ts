@@ -1,6 +1,6 @@
 import { parseEnv } from 'node:util';
 
-import { cidrs, choice, duration, flag, integer, keys, limit, origins, size, text, url, Wrong } from './settings.ts';
+import { cidrs, choice, duration, flag, host, integer, keys, limit, origins, size, text, url, Wrong } from './settings.ts';
 import type { Setting } from './settings.ts';
 import { isEmail } from './email.ts';
 import { isGuessable } from './guessable.ts';
@@ -8,7 +8,7 @@ import { isGuessable } from './guessable.ts';
 /** Every setting there is: name, what is accepted, default, meaning. README and .env.example are tested against it. */
 export const settings = {
   ENVIRONMENT: choice(['development', 'test', 'production'], 'development', 'what kind of installation this is'),
-  HOST: text('127.0.0.1', 'address to listen on'),
+  HOST: host('127.0.0.1', 'address to listen on'),
   PORT: integer(0, 65535, '8000', 'port to listen on; 0 picks a free one and prints it'),
   WORKERS: integer(0, 256, '1', 'threads that serve; 0 = one per core'),
   DATABASE_URL: url(

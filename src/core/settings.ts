@@ -38,6 +38,18 @@ function setting<T, F extends string | undefined>(
 export const text = <F extends string | undefined>(fallback: F, meaning: string, options?: Options) =>
   setting('text', (value): string => value, fallback, meaning, options);
 
+/** An IP address or a host name; a name that ends in a number is an address gone wrong (WHATWG URL §3.5). */
+export const host = (fallback: string, meaning: string) =>
+  setting(
+    'an IP address or a host name',
+    (value): string | Wrong => {
+      const isName = /^(?:[\w-]+\.)*(?!\d+$)[\w-]+$/.test(value) && value.length <= 253;
+      return isName || isIP(value) !== 0 ? value : new Wrong(`is "${value}"`);
+    },
+    fallback,
+    meaning,
+  );
+
 export const choice = <const T extends string>(values: readonly T[], fallback: T, meaning: string) =>
   setting(
     values.join(', '),

@@ -51,7 +51,10 @@ const kept = (...texts: string[]) => Object.fromEntries(texts.map((text) => [tex
 /** What each setting makes of a text, and which it refuses. */
 const table: Record<SettingName, { accepted: Record<string, unknown>; refused: string[] }> = {
   ENVIRONMENT: { accepted: kept('development', 'test', 'production'), refused: ['prod', 'Production', 'staging'] },
-  HOST: { accepted: kept('0.0.0.0', '::', 'localhost'), refused: [] },
+  HOST: {
+    accepted: kept('0.0.0.0', '::', 'fe80::1%lo', 'localhost', 'api-1.example'),
+    refused: ['999.1.1.1', '1.2.3', '[::1]', 'a b', 'http://localhost', '127.0.0.1:80'],
+  },
   PORT: whole(0, 65_535),
   WORKERS: whole(0, 256),
   DATABASE_URL: {
