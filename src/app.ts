@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
+import { about } from './api/about.ts';
 import type { App } from './api/deps.ts';
 import { createPipeline } from './api/pipeline.ts';
 import { apiRoutes } from './api/router.ts';
@@ -200,9 +201,8 @@ function createRequestIds(): () => string {
 function lazyDocuments(routes: readonly Route<App>[], version: string): App['documents'] {
   let openapi: string | undefined;
   let docs: ReturnType<typeof createDocs> | undefined;
-  const description = 'Accounts, sessions and limits, on the standard library of Node alone.';
   return {
-    openapi: () => (openapi ??= JSON.stringify(toOpenApi(routes, { title: 'bare-api', version, description }))),
+    openapi: () => (openapi ??= JSON.stringify(toOpenApi(routes, { ...about, version }))),
     docs: () => (docs ??= createDocs()),
   };
 }
