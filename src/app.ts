@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
+import { about } from './api/about.ts';
 import type { App } from './api/deps.ts';
 import { createPipeline } from './api/pipeline.ts';
 import { apiRoutes } from './api/router.ts';
@@ -217,12 +218,8 @@ function createRequestIds(): () => string {
 function lazyDocuments(routes: readonly Route<App>[], version: string): App['documents'] {
   let openapi: string | undefined;
   let docs: ReturnType<typeof createDocs> | undefined;
-  const info = {
-    ...{ title: 'bare-api', version, license: { name: 'MIT', identifier: 'MIT' } },
-    description: 'Accounts, sessions and limits, on the standard library of Node alone.',
-  };
   return {
-    openapi: () => (openapi ??= JSON.stringify(toOpenApi(routes, info))),
+    openapi: () => (openapi ??= JSON.stringify(toOpenApi(routes, { ...about, version }))),
     docs: () => (docs ??= createDocs()),
   };
 }

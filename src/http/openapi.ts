@@ -29,15 +29,19 @@ export interface DocumentInfo {
   title: string;
   version: string;
   description: string;
-  /** By its SPDX identifier. */
+  /** A licence by its SPDX identifier. */
   license: { name: string; identifier: string };
+  /** What each tag of the routes is about, in order. */
+  tags: Readonly<Record<string, string>>;
 }
 
 type Json = Record<string, unknown>;
 
 /** The OpenAPI 3.1 document of a list of routes. Schemas are taken as they are; those with a title become components. */
-export function toOpenApi<App>(routes: readonly Route<App>[], info: DocumentInfo): Json {
+export function toOpenApi<App>(routes: readonly Route<App>[], { tags, ...info }: DocumentInfo): Json {
   const schemas: Json = {};
+  const used = new Set(routes.map(({ tag }) => tag));
+  const codes = new Set(routes.flatMap(codesOf));
   const paths: Record<string, Json> = {};
   for (const route of routes) {
     (paths[route.path] ??= {})[route.method.toLowerCase()] = operation(route, schemas);
@@ -46,10 +50,13 @@ export function toOpenApi<App>(routes: readonly Route<App>[], info: DocumentInfo
     openapi: '3.1.0',
     info,
     servers: [{ url: '/' }],
-    tags: [...new Set(routes.map(({ tag }) => tag))].map((name) => ({ name })),
+    tags: Object.entries(tags)
+      .filter(([name]) => used.has(name))
+      .map(([name, description]) => ({ name, description })),
     paths,
     components: {
       schemas,
+      examples: Object.fromEntries([...codes].map((code) => [code, { value: example(code) }])),
       securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
     },
   };
@@ -103,6 +110,10 @@ const LIMIT_HEADERS = {
   'RateLimit-Policy': { description: 'Quota and window in seconds, per policy.', schema: string() },
 };
 
+const CHALLENGE = { 'WWW-Authenticate': { description: 'Bearer (RFC 6750 §3).', schema: string() } };
+const PATIENCE = { 'Retry-After': { description: 'Seconds until it is worth trying again.', schema: integer() } };
+const REFUSAL_HEADERS: Readonly<Record<number, Json>> = { 401: CHALLENGE, 429: PATIENCE, 503: PATIENCE };
+
 function successes<App>({ replies, limits }: Route<App>, schemas: Json): Json {
   return Object.fromEntries(
     Object.entries(replies).map(([status, reply]) => {
@@ -138,10 +149,11 @@ function refusals<App>(route: Route<App>, schemas: Json): Json {
       {
         description: STATUS_CODES[status],
         'x-codes': codes,
+        ...(status in REFUSAL_HEADERS ? { headers: REFUSAL_HEADERS[status] } : {}),
         content: {
           [PROBLEM_TYPE]: {
             schema: named(Problem, schemas),
-            examples: Object.fromEntries(codes.map((code) => [code, { value: example(code) }])),
+            examples: Object.fromEntries(codes.map((code) => [code, { $ref: `#/components/examples/${code}` }])),
           },
         },
       },

@@ -10,20 +10,22 @@ export interface Contract {
   check(method: string, target: string, answer: Answer): void;
 }
 
+/** A schema of the document with what its references name in their place. */
+export function inlined(document: Json, schema: Json): Json {
+  if (typeof schema['$ref'] === 'string') {
+    return inlined(document, document['components'].schemas[schema['$ref'].split('/').at(-1)!]);
+  }
+  const copy: Json = { ...schema };
+  if (schema['items']) copy['items'] = inlined(document, schema['items']);
+  if (schema['properties']) {
+    const entries = Object.entries<Json>(schema['properties']).map(([name, value]) => [name, inlined(document, value)]);
+    copy['properties'] = Object.fromEntries(entries);
+  }
+  return copy;
+}
+
 export function createContract(openapi: string): Contract {
   const document: Json = JSON.parse(openapi);
-  const inlined = (schema: Json): Json => {
-    if (typeof schema['$ref'] === 'string') {
-      return inlined(document['components'].schemas[schema['$ref'].split('/').at(-1)!]);
-    }
-    const copy: Json = { ...schema };
-    if (schema['items']) copy['items'] = inlined(schema['items']);
-    if (schema['properties']) {
-      const entries = Object.entries<Json>(schema['properties']).map(([name, value]) => [name, inlined(value)]);
-      copy['properties'] = Object.fromEntries(entries);
-    }
-    return copy;
-  };
   const templates = Object.keys(document['paths']);
 
   function find(method: string, target: string): Json | undefined {
@@ -51,7 +53,7 @@ export function createContract(openapi: string): Contract {
       const content = declared['content'][mediaType];
       assert.ok(content, `${where} as ${mediaType}, which is not declared`);
       if (content.schema.type === undefined && content.schema.$ref === undefined) return;
-      const faults = check(inlined(content.schema), json);
+      const faults = check(inlined(document, content.schema), json);
       assert.deepEqual(faults, [], `${where}: ${text}`);
       if (status >= 400) assert.ok(declared['x-codes'].includes(json.code), `${where} with code ${json.code}`);
     },

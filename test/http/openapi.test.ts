@@ -29,8 +29,8 @@ suite('openapi', () => {
   after(() => server.close());
 
   const resolved = (ref: string): Json => {
-    assert.match(ref, /^#\/components\/schemas\/[A-Za-z0-9._-]+$/);
-    return document['components'].schemas[ref.split('/').at(-1)!] ?? assert.fail(`nothing at ${ref}`);
+    const [, room = '', name = ''] = /^#\/components\/(schemas|examples)\/([A-Za-z0-9._-]+)$/.exec(ref) ?? [];
+    return document['components'][room]?.[name] ?? assert.fail(`nothing at ${ref}`);
   };
 
   /** A schema with its references replaced by what they name. */
@@ -76,10 +76,13 @@ suite('openapi', () => {
     for (const [where, { $ref: ref }] of objects(document)) {
       if (ref === undefined) continue;
       resolved(ref);
-      used.add(ref.split('/').at(-1));
-      assert.doesNotMatch(where, /examples/);
+      used.add(ref);
+      assert.equal(/examples\/\w+$/.test(where), ref.startsWith('#/components/examples/'), where);
     }
-    assert.deepEqual(Object.keys(document['components'].schemas).sort(), [...used].sort());
+    const held = ['schemas', 'examples'].flatMap((room) =>
+      Object.keys(document['components'][room]).map((name) => `#/components/${room}/${name}`),
+    );
+    assert.deepEqual(held.sort(), [...used].sort());
   });
 
   test('operations have names of their own, tags that are listed, and a guard that is declared', () => {
@@ -134,7 +137,7 @@ suite('openapi', () => {
       if (where.endsWith('/schema')) visit(value, where);
       if (!/\/examples\/\w+$/.test(where)) continue;
       const media = [...objects(document['paths'])].find(([at]) => at === where.replace(/\/examples\/\w+$/, ''))!;
-      assert.deepEqual(check(inlined(media[1]['schema']), value['value']), [], where);
+      assert.deepEqual(check(inlined(media[1]['schema']), resolved(value['$ref'])['value']), [], where);
       examples++;
     }
     assert.ok(examples > 50, `only ${examples} examples`);
@@ -179,7 +182,7 @@ suite('openapi', () => {
   });
 
   test('without routes it is still a document', () => {
-    const info = { title: 'none', version: '0', description: '', license: { name: 'MIT', identifier: 'MIT' } };
+    const info = { title: 'none', version: '0', description: '', license: { name: 'MIT', identifier: 'MIT' }, tags: {} };
     assert.deepEqual(toOpenApi([], info)['paths'], {});
   });
 });
