@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { createAccounts } from './bench/accounts.ts';
 import {
-  compareFlood, compareLogin, compareMemory, compareRates, compareStarts, connections,
+  compareFlood, compareLogin, compareMemory, compareRates, compareStarts, connections, measureMetrics,
 } from './bench/compare.ts';
 import type { Bench } from './bench/compare.ts';
 import { attempts, findMachine } from './bench/machine.ts';
@@ -28,6 +28,7 @@ async function runAll(bench: Bench, has: (name: Name) => boolean): Promise<void>
   const loginRate = has('login') ? await compareLogin(bench) : NaN;
   if (has('flood')) await compareFlood(bench, loginRate);
   if (has('memory')) compareMemory(bench, 'after the load');
+  if (has('metrics')) measureMetrics(bench);
 }
 
 async function main(): Promise<void> {

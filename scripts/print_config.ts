@@ -15,7 +15,8 @@ Secrets are hidden. Wrong settings are listed as the server does, and the exit c
 export function shown(name: SettingName, text: string | undefined): string | undefined {
   if (text === undefined || !settings[name].secret) return text;
   if (!name.endsWith('_URL')) return '***';
-  return URL.canParse(text) ? text.replace(/^([a-z]+:\/\/)[^/?#]*@/i, '$1***@').replace(/(password=)[^&]*/gi, '$1***') : '***';
+  if (!URL.canParse(text)) return '***';
+  return text.replace(/^([a-z]+:\/\/)[^/?#]*@/i, '$1***@').replace(/(password=)[^&]*/gi, '$1***');
 }
 
 if (import.meta.main) {

@@ -52,7 +52,7 @@ if (import.meta.main) {
       if (keys.length >= MOST_KEYS) throw new Error(`${file} holds ${keys.length} keys; drop the older ones: --forget`);
       replaceKeys(file, [newKey(), ...keys]);
       say(`${file}: new tokens are signed with a new key from the next start on.`);
-      say(`Tokens of the older ones stay good. After ${texts.REFRESH_TOKEN_TTL} none is left: then run it with --forget.`);
+      say(`Those of the older ones stay good. After ${texts.REFRESH_TOKEN_TTL} none is left: then --forget them.`);
     },
   });
 }

@@ -18,7 +18,8 @@ export interface Reach {
 }
 
 /** `files` are those that the settings were read from. */
-export function reachOf({ databaseUrl, mailUrl }: Pick<Config, 'databaseUrl' | 'mailUrl'>, files: readonly string[]): Reach {
+export function reachOf(config: Pick<Config, 'databaseUrl' | 'mailUrl'>, files: readonly string[]): Reach {
+  const { databaseUrl, mailUrl } = config;
   const file = sqliteFile(databaseUrl);
   const folders = [path.join(ROOT, '.cache')];
   if (file !== undefined && file !== ':memory:') folders.push(path.dirname(path.resolve(file)));
@@ -67,7 +68,8 @@ if (import.meta.main) {
     },
   });
   // Wrong settings are told by the server itself.
-  const reach = reachOf('config' in loaded ? loaded.config : { databaseUrl: 'sqlite::memory:', mailUrl: 'log:' }, files);
+  const config = 'config' in loaded ? loaded.config : { databaseUrl: 'sqlite::memory:', mailUrl: 'log:' };
+  const reach = reachOf(config, files);
   if ('config' in loaded) for (const folder of reach.write) makeFolder(folder);
   become([...lockedFlags(reach, process.allowedNodeEnvironmentFlags), path.join(ROOT, 'src/main.ts'), ...argv]);
 }

@@ -74,7 +74,8 @@ export function createApp(parts: Parts): Application {
   const router = createRouter(routes);
   const documents = lazyDocuments(routes, version);
   const local = new InMemoryStore({ maxKeys: config.rateLimitMaxKeys, now: monotonic });
-  const limiter = createLimiter(local, sharedBuckets && tracing ? traceBuckets(sharedBuckets, tracing) : sharedBuckets, log);
+  const shared = tracing === undefined ? sharedBuckets : sharedBuckets && traceBuckets(sharedBuckets, tracing);
+  const limiter = createLimiter(local, shared, log);
   const app: App = {
     config,
     db: tracing === undefined ? db : traceDatabase(db, tracing),

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { createRegistry } from '../../src/telemetry/metrics.ts';
+import { createServerMetrics } from '../../src/telemetry/server_metrics.ts';
 import type { Accounts } from './accounts.ts';
 import type { Load, LoadResult } from './load.ts';
 import { generate, hashFloor, undisturbed } from './machine.ts';
@@ -19,6 +21,7 @@ const goals = {
   start: { goal: 2.5, aim: 1.6 },
   memoryIdle: { goal: 1.4, aim: 1.25 },
   memoryAfter: { goal: 1.4, aim: 1.25 },
+  metricsMicros: { goal: 0.3, aim: 0.3 },
 };
 
 export const connections = { ping: 32, me: 32, refresh: 64, login: 8, flood: 4 };
@@ -205,5 +208,31 @@ export function compareMemory({ bare, server, report }: Bench, when: 'idle' | 'a
     floor: `${figure(floor)} MB`,
     server: `${figure(value)} MB`,
     ...ratios([value / floor], 'most', when === 'idle' ? goals.memoryIdle : goals.memoryAfter),
+  });
+}
+
+/** What counting one request costs, in this process: its series, its decision and its place among those in flight. */
+export function measureMetrics({ rounds, report, say }: Pick<Bench, 'rounds' | 'report' | 'say'>): void {
+  const metrics = createServerMetrics(createRegistry());
+  const routes = ['/api/v1/users/me', '/api/v1/public/ping', '/api/v1/auth/refresh', '/api/v1/users/{id}'];
+  const count = 2_000_000;
+  const micros: number[] = [];
+  for (let round = 0; round <= rounds; round += 1) {
+    const began = performance.now();
+    for (let i = 0; i < count; i += 1) {
+      metrics.inFlight.inc();
+      metrics.inFlight.dec();
+      metrics.request(i % 4 === 2 ? 'POST' : 'GET', routes[i % 4]!, i % 16 === 0 ? 401 : 200, (i % 100) / 1e5);
+      metrics.limited('default', false);
+    }
+    // The first round warms up.
+    if (round > 0) micros.push(((performance.now() - began) * 1000) / count);
+  }
+  say(`metrics: ${figure(median(micros))} µs a request`);
+  report.measures.push({
+    name: 'metrics, µs a request',
+    floor: '-',
+    server: `${figure(median(micros))} µs`,
+    ...ratios(micros, 'most', goals.metricsMicros),
   });
 }

@@ -4,7 +4,7 @@ export const help = `Usage: npm run bench -- [options]
 
   --rounds N           interleaved rounds; the table has their medians (3)
   --duration S         seconds of each load (4)
-  --only a,b           of start, memory, ping, me, refresh, login, flood (all)
+  --only a,b           of start, memory, ping, me, refresh, login, flood, metrics (all)
   --set NAME=VALUE     a setting of the server; any number of times
   --workers N, --database URL, --redis URL
                        the same for WORKERS, DATABASE_URL (it must be empty: it is filled) and REDIS_URL
@@ -18,7 +18,7 @@ processor time for a request, "cpu µs" that time; they move less than the rates
 when the load is slower than a bare node:http. A load that other processes disturb is measured again, a few times.
 `;
 
-export const measureNames = ['start', 'memory', 'ping', 'me', 'refresh', 'login', 'flood'] as const;
+export const measureNames = ['start', 'memory', 'ping', 'me', 'refresh', 'login', 'flood', 'metrics'] as const;
 export type Name = (typeof measureNames)[number];
 
 /** Throws an Error with one sentence when an option is wrong. */

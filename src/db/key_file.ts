@@ -24,8 +24,8 @@ export function signingKeys(config: Pick<Config, 'jwtSecret' | 'jwtSecretPreviou
 export const keyFileOf = (databaseFile: string): string => `${databaseFile}.key`;
 
 /**
- * The keys kept in a file of mode 0600, one a line, the signing one first: one made from 32 random bytes the first time,
- * read every time after. When two servers start at once, one makes it and both use it.
+ * The keys kept in a file of mode 0600, one a line, the signing one first: one is made from 32 random bytes the first
+ * time, and read every time after. When two servers start at once, one makes it and both use it.
  */
 export function keysFromFile(file: string): string[] {
   mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });

@@ -39,7 +39,8 @@ test('every act on accounts and sessions is an event that says who, to whom and 
     const acts: [what: string, act: () => Promise<unknown>, expected: Record<string, unknown>][] = [
       ['registers', () => call('POST', '/api/v1/auth/register', { email: 'b@example.com', password }),
         { event: 'auth.register', ...from, user_id: (value: unknown) => typeof value === 'string' }],
-      ['guesses', () => login('wrong'), { event: 'auth.login_failed', ...bad, email, user_id: id, reason: 'credentials' }],
+      ['guesses', () => login('wrong'),
+        { event: 'auth.login_failed', ...bad, email, user_id: id, reason: 'credentials' }],
       ['guesses an address', () => call('POST', '/api/v1/auth/login', { email: 'x@example.com', password }),
         { event: 'auth.login_failed', ...bad, email: 'x@example.com', reason: 'credentials' }],
       ['logs out', () => call('POST', '/api/v1/auth/logout', { refresh_token: other }),

@@ -17,7 +17,8 @@ test('a request is a span of its caller’s trace, and what it asks of the datab
   const { access_token: token } = await server.login('ada@example.com', 'correct horse');
   const headers = { traceparent, tracestate: 'vendor=1' };
   assert.equal((await server.call('GET', '/api/v1/users/me', { token, headers })).status, 200);
-  assert.equal((await server.call('PATCH', '/api/v1/users/me', { token, headers, body: { full_name: 'A' } })).status, 200);
+  const patched = await server.call('PATCH', '/api/v1/users/me', { token, headers, body: { full_name: 'A' } });
+  assert.equal(patched.status, 200);
   const lines = server.log();
   await server.close();
 

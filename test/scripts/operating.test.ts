@@ -22,8 +22,9 @@ interface Ran {
 
 /** Runs a command as an operator does, in `cwd`, with what it reads from standard input. */
 async function run(
-  name: string, args: readonly string[], { env = {}, input = '', cwd = folder }: { env?: object; input?: string; cwd?: string } = {},
+  name: string, args: readonly string[], options: { env?: object; input?: string; cwd?: string } = {},
 ): Promise<Ran> {
+  const { env = {}, input = '', cwd = folder } = options;
   const cheap = { SCRYPT_LOG2_N: '4', SCRYPT_R: '1', SCRYPT_P: '1' };
   const child = spawn(process.execPath, [path.join(ROOT, `scripts/${name}.ts`), ...args], {
     cwd,
@@ -43,7 +44,10 @@ const settingsOf = (server: TestServer) => ({ DATABASE_URL: `sqlite:${path.join(
 const logIn = async (server: TestServer, email: string, password: string): Promise<number> =>
   (await server.call('POST', '/api/v1/auth/login', { body: { email, password } })).status;
 
-const names = ['create_admin', 'set_password', 'list_users', 'end_sessions', 'migrate', 'backup', 'restore', 'rotate_key', 'print_config'];
+const names = [
+  'create_admin', 'set_password', 'list_users', 'end_sessions', 'migrate', 'backup', 'restore', 'rotate_key',
+  'print_config',
+];
 
 test('every command explains itself, and refuses what it does not know with exit code 2', async () => {
   await Promise.all(names.map(async (name) => {
@@ -230,7 +234,8 @@ test('the settings are printed without a secret', async () => {
   assert.equal(code, 0);
   assert.doesNotMatch(stdout, /hunter/);
   for (const line of [
-    'PORT=9000', 'METRICS_TOKEN=***', 'JWT_SECRET=***', 'DATABASE_URL=sqlite:./data/x.db', '# HOST=127.0.0.1', '# REDIS_URL=',
+    'PORT=9000', 'METRICS_TOKEN=***', 'JWT_SECRET=***', 'DATABASE_URL=sqlite:./data/x.db', '# HOST=127.0.0.1',
+    '# REDIS_URL=',
   ]) {
     assert.ok(stdout.split('\n').includes(line), line);
   }
@@ -254,7 +259,9 @@ test('of a secret URL only what logs in is hidden', async () => {
 
 const script = spawnSync('script', ['--version']).status === 0;
 
-test('on a terminal the password is asked for twice and not shown', { skip: script ? false : 'needs script (of util-linux)' }, async () => {
+const onTerminal = { skip: script ? false : 'needs script (of util-linux)' };
+
+test('on a terminal the password is asked for twice and not shown', onTerminal, async () => {
   const server = await startOnFile();
   try {
     const command = `${process.execPath} ${path.join(ROOT, 'scripts/create_admin.ts')} typed@example.com`;

@@ -73,7 +73,8 @@ test('within it, what it does not need is refused', () => {
   const tries = Object.entries(attempts).map(([name, [code]]) =>
     `try { (() => { ${code} })(); outcome[${JSON.stringify(name)}] = 'done'; }
      catch (error) { outcome[${JSON.stringify(name)}] = error.code ?? error.name; }`);
-  const probe = `const fs = require('node:fs'); const outcome = {}; ${tries.join('\n')}; console.log(JSON.stringify(outcome));`;
+  const probe = `const fs = require('node:fs'); const outcome = {};
+    ${tries.join('\n')}; console.log(JSON.stringify(outcome));`;
   const run = (flags: string[]): Record<string, string> => {
     const { stdout, stderr } = spawnSync(process.execPath, [...flags, '--input-type=commonjs', '--eval', probe], {
       cwd: home, encoding: 'utf8', env: { ROOT },
@@ -87,7 +88,8 @@ test('within it, what it does not need is refused', () => {
 
   const harmless = new Set(['writes its own code', 'loads native code']);
   const source = Object.keys(attempts).filter((name) => !harmless.has(name));
-  const free = spawnSync(process.execPath, ['--input-type=commonjs', '--eval', probe.replaceAll("/src/new.ts'", "/src/none/new.ts'")], {
+  const spared = probe.replaceAll("/src/new.ts'", "/src/none/new.ts'");
+  const free = spawnSync(process.execPath, ['--input-type=commonjs', '--eval', spared], {
     cwd: home, encoding: 'utf8', env: { ROOT },
   });
   const outcome = JSON.parse(free.stdout);
@@ -96,7 +98,9 @@ test('within it, what it does not need is refused', () => {
 
 const analyze = spawnSync('systemd-analyze', ['--version']).status === 0;
 
-test('systemd finds no fault with the unit, and little exposed', { skip: analyze ? false : 'needs systemd-analyze' }, () => {
+const withSystemd = { skip: analyze ? false : 'needs systemd-analyze' };
+
+test('systemd finds no fault with the unit, and little exposed', withSystemd, () => {
   const unit = path.join(folder, 'bare-api.service');
   const text = readFileSync(path.join(ROOT, 'scripts/deploy/bare-api.service'), 'utf8');
   writeFileSync(unit, text.replace('/usr/bin/node', process.execPath));

@@ -171,8 +171,10 @@ function failureTake(app: App, { ip }: Exchange, email: string): Take {
 async function logIn(app: App, exchange: Exchange, { email, password }: LoginIn, now: number) {
   const user = await users.byEmail(app.db, email);
   const { matches, outdated } = await app.passwords.verify(password, user?.passwordHash);
-  const failed = (reason: string): void =>
-    app.event(exchange, 'auth.login_failed', { email: email.slice(0, EMAIL_MAX_LENGTH), user_id: user?.id, reason }, 'warn');
+  const failed = (reason: string): void => {
+    const who = { email: email.slice(0, EMAIL_MAX_LENGTH), user_id: user?.id };
+    app.event(exchange, 'auth.login_failed', { ...who, reason }, 'warn');
+  };
   if (user === undefined || !matches) {
     failed('credentials');
     throw new Failure('invalid_credentials');

@@ -132,7 +132,8 @@ export const userRoutes: Route<App>[] = [
       if (Object.keys(body).length === 0) return reply(200, toUserOut(before));
       const user = await users.manage(app.db, params.id, { role, isActive, fullName }, now);
       if (user === undefined) throw await missingOrLastAdmin(app, params.id);
-      app.event(exchange, 'admin.user_changed', { user_id: caller.user.id, subject: user.id, ...changes(before, user) });
+      const change = { subject: user.id, ...changes(before, user) };
+      app.event(exchange, 'admin.user_changed', { user_id: caller.user.id, ...change });
       return reply(200, toUserOut(user));
     },
   }),
