@@ -6,12 +6,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { createAccounts } from './bench/accounts.ts';
+import { comparePostgres, compareRedis } from './bench/clients.ts';
 import {
   compareFlood, compareLogin, compareMemory, compareRates, compareStarts, connections, measureMetrics,
 } from './bench/compare.ts';
 import type { Bench } from './bench/compare.ts';
 import { attempts, findMachine } from './bench/machine.ts';
-import { help, readOptions } from './bench/options.ts';
+import { help, measureNames, readOptions } from './bench/options.ts';
 import type { Name } from './bench/options.ts';
 import { toTable } from './bench/report.ts';
 import type { Report } from './bench/report.ts';
@@ -70,6 +71,16 @@ async function main(): Promise<void> {
     flagged: [],
   };
 
+  const { rounds, duration, database = '', redis = '' } = options;
+  const has = (name: Name): boolean => options.names.includes(name);
+  const clients = { machine, rounds, seconds: duration, report, say };
+  if (has('limiter-redis')) await compareRedis(clients, redis);
+  if (has('postgres')) await comparePostgres(clients, database);
+  if (!measureNames.some(has)) {
+    console.log(options.json ? JSON.stringify(report, null, 2) : toTable(report));
+    return;
+  }
+
   say('making accounts');
   await server.start({ SCRYPT_LOG2_N: '4', SCRYPT_P: '1' });
   const accounts = await createAccounts({
@@ -77,8 +88,6 @@ async function main(): Promise<void> {
     files: options.names.includes('refresh') ? (options.rounds + 1) * attempts : 0,
   });
   await server.stop();
-  const { rounds, duration } = options;
-  const has = (name: Name): boolean => options.names.includes(name);
   await runAll({ machine, bare, server, accounts, rounds, duration, report, say }, has);
   await server.stop();
   await bare.stop();

@@ -6,8 +6,8 @@ import type { Accounts } from './accounts.ts';
 import type { Load, LoadResult } from './load.ts';
 import { generate, hashFloor, undisturbed } from './machine.ts';
 import type { Machine } from './machine.ts';
-import { figure, median } from './report.ts';
-import type { Measure, Report } from './report.ts';
+import { figure, median, ratios } from './report.ts';
+import type { Report } from './report.ts';
 import type { Target } from './target.ts';
 
 /** What each measure is to reach: first the goal, then the aim. */
@@ -77,9 +77,6 @@ function only({ bare, server }: Bench, target: Target): void {
   for (const one of [bare, server]) if (one !== target) one.freeze();
   target.thaw();
 }
-
-const ratios = (values: number[], bound: Measure['bound'], { goal, aim }: { goal: number; aim: number }) =>
-  ({ value: median(values), lowest: Math.min(...values), highest: Math.max(...values), bound, goal, aim });
 
 const over = (above: readonly number[], below: readonly number[]): number[] =>
   above.map((value, i) => value / (below[i] ?? NaN));

@@ -4,7 +4,9 @@ export const help = `Usage: npm run bench -- [options]
 
   --rounds N           interleaved rounds; the table has their medians (3)
   --duration S         seconds of each load (4)
-  --only a,b           of start, memory, ping, me, refresh, login, flood, metrics (all)
+  --only a,b           of start, memory, ping, me, refresh, login, flood, metrics (all of these), and by name only:
+                       limiter-redis, our takes beside redis-benchmark on the Redis of --redis;
+                       postgres, our SELECT beside the bare bytes of the protocol on --database
   --set NAME=VALUE     a setting of the server; any number of times
   --workers N, --database URL, --redis URL
                        the same for WORKERS, DATABASE_URL (it must be empty: it is filled) and REDIS_URL
@@ -19,7 +21,9 @@ when the load is slower than a bare node:http. A load that other processes distu
 `;
 
 export const measureNames = ['start', 'memory', 'ping', 'me', 'refresh', 'login', 'flood', 'metrics'] as const;
-export type Name = (typeof measureNames)[number];
+/** Clients by themselves, without the server. */
+export const clientNames = ['limiter-redis', 'postgres'] as const;
+export type Name = (typeof measureNames)[number] | (typeof clientNames)[number];
 
 /** Throws an Error with one sentence when an option is wrong. */
 export function readOptions() {
@@ -35,14 +39,17 @@ export function readOptions() {
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds: a whole number from 1');
   if (!Number.isInteger(duration) || duration < 1) throw new Error('--duration: whole seconds from 1');
   const names = values.only?.split(',') ?? [...measureNames];
-  const unknown = names.find((name) => !measureNames.some((known) => known === name));
-  if (unknown !== undefined) throw new Error(`--only: '${unknown}' is none of ${measureNames.join(', ')}`);
+  const known: readonly string[] = [...measureNames, ...clientNames];
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined) throw new Error(`--only: '${unknown}' is none of ${known.join(', ')}`);
   const settings = Object.fromEntries(values.set.map((pair) => {
     const at = pair.indexOf('=');
     if (at < 1) throw new Error(`--set: NAME=VALUE, not '${pair}'`);
     return [pair.slice(0, at), pair.slice(at + 1)];
   }));
   const { workers, database, redis } = values;
+  if (names.includes('limiter-redis') && redis === undefined) throw new Error('limiter-redis: --redis URL is missing');
+  if (names.includes('postgres') && database === undefined) throw new Error('postgres: --database URL is missing');
   if (workers !== undefined) settings['WORKERS'] = workers;
   if (database !== undefined) settings['DATABASE_URL'] = database;
   if (redis !== undefined) settings['REDIS_URL'] = redis;

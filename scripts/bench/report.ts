@@ -37,6 +37,9 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? NaN) + upper) / 2;
 }
 
+export const ratios = (values: number[], bound: Measure['bound'], { goal, aim }: { goal: number; aim: number }) =>
+  ({ value: median(values), lowest: Math.min(...values), highest: Math.max(...values), bound, goal, aim });
+
 export const holds = ({ value, bound, goal }: Measure): boolean => (bound === 'least' ? value >= goal : value <= goal);
 
 /** `12,345`, `12.3` or `0.123`: three digits that count. */

@@ -154,6 +154,7 @@ export function loadConfig({ env, envFile, flags, readFile, checks = {} }: Sourc
         if (result !== undefined) checks[name]?.(String(result));
       } catch (error) {
         faults.push(`${name}: ${(error as Error).message}`);
+        wrong.add(name);
       }
     }
   }

@@ -22,9 +22,8 @@ import type { Answer, CallOptions } from '../helpers/server.ts';
 const MAIN = path.join(ROOT, 'src/main.ts');
 /** Within this time every answer comes, and a server that is back is used again. */
 const PROMISED_MS = 5000;
-const cheap = { SCRYPT_LOG2_N: '4', SCRYPT_R: '1', SCRYPT_P: '1' };
 const common = {
-  ...cheap, TRUST_PROXY: '127.0.0.1', JWT_SECRET: 'k'.repeat(32),
+  SCRYPT_LOG2_N: '4', SCRYPT_R: '1', SCRYPT_P: '1', TRUST_PROXY: '127.0.0.1', JWT_SECRET: 'k'.repeat(32),
   RATE_LIMIT_LOGIN: '100000/60s', RATE_LIMIT_LOGIN_FAILURES: '100000/60s',
 };
 const folder = mkdtempSync(path.join(tmpdir(), 'outage-'));
@@ -40,6 +39,16 @@ async function start(t: TestContext, env: Record<string, string>): Promise<Progr
 async function call({ port }: Program, method: string, target: string, options: CallOptions = {}): Promise<Answer> {
   const late = sleep(PROMISED_MS, undefined, { ref: false }).then(() => assert.fail(`${method} ${target} is too slow`));
   return Promise.race([send(port, method, target, options), late]);
+}
+
+/** What a server that does not start says before it ends with exit code 1. */
+async function lastWords(settings: Record<string, string>): Promise<string> {
+  const env = { ...common, PATH: process.env['PATH'], PORT: '0', ...settings };
+  const child = spawn(process.execPath, [MAIN], { cwd: folder, env });
+  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+  assert.deepEqual([code, stdout], [1, '']);
+  assert.doesNotMatch(stderr, /hunter2/);
+  return stderr;
 }
 
 async function within<T>(ask: () => Promise<T>, isIt: (answer: T) => boolean): Promise<void> {
@@ -108,17 +117,19 @@ describe('while PostgreSQL', { skip: withoutBinaries }, () => {
     await program.stop();
   });
 
-  test('has no such database or user, a server ends at once with one sentence and without the password', async () => {
+  test('has no such database, a server ends at once and says so without the password', async () => {
     const wrong = new URL(cluster.url);
-    wrong.username = 'postgres';
     wrong.password = 'hunter2';
     wrong.pathname = '/nothing';
-    const env = { ...common, PATH: process.env['PATH'], PORT: '0', DATABASE_URL: wrong.href };
-    const child = spawn(process.execPath, [MAIN], { cwd: folder, env });
-    const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
-    assert.deepEqual([code, stdout], [1, '']);
-    assert.match(stderr, /^The server could not start without its database: database "nothing" does not exist.*\n$/);
+    const said = await lastWords({ DATABASE_URL: wrong.href });
+    assert.match(said, /^The server could not start without its database: database "nothing" does not exist.*\n$/);
   });
+});
+
+test('a server ends at once on URLs that it cannot read, and names them all', async () => {
+  const urls = { DATABASE_URL: 'postgres://:hunter2@h/db', REDIS_URL: 'redis://:hunter2@h/x' };
+  const said = await lastWords({ ...urls, PORT: 'x' });
+  assert.deepEqual(said.split('\n').map((line) => line.split(':')[0]), ['PORT', 'DATABASE_URL', 'REDIS_URL', '']);
 });
 
 describe('while Redis', needs('redis-server'), () => {

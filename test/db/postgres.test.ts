@@ -236,3 +236,12 @@ test('an address that nobody listens on is unavailable, and says why', async (t)
     });
   }
 });
+
+test('a schema is waited for as long as patience lasts, and whoever waits is told once', async (t) => {
+  const reasons: unknown[] = [];
+  const options = { patienceMs: 1000, onWait: (reason: unknown) => void reasons.push(reason) };
+  const db = openPostgres({ url: 'postgres://u@127.0.0.1:1/db', poolMax: 2, now, ...options });
+  t.after(() => db.close());
+  await assert.rejects(db.migrate([]), unavailable);
+  assert.equal(reasons.length, 1);
+});
