@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { App } from './api/deps.ts';
 import { createPipeline } from './api/pipeline.ts';
 import { apiRoutes } from './api/router.ts';
+import { sendsMail } from './core/config.ts';
 import type { Config } from './core/config.ts';
 import { createPasswords } from './core/passwords.ts';
 import { InMemoryStore, policy } from './core/rate_limit.ts';
@@ -18,6 +19,9 @@ import type { Route } from './http/route.ts';
 import { createRouter } from './http/router.ts';
 import { createHttpServer } from './http/server.ts';
 import type { HttpServer } from './http/server.ts';
+import { tasks } from './jobs/tasks.ts';
+import { createWorker } from './jobs/worker.ts';
+import type { JobWorker } from './jobs/worker.ts';
 import { openLag } from './telemetry/lag.ts';
 import type { Log } from './telemetry/log.ts';
 import { createRegistry } from './telemetry/metrics.ts';
@@ -25,9 +29,11 @@ import { createRecorder } from './telemetry/recorder.ts';
 import { addProcessMetrics, openThreadMetrics } from './telemetry/runtime_metrics.ts';
 import type { ProcessFigures, ThreadFigures } from './telemetry/runtime_metrics.ts';
 import { createServerMetrics } from './telemetry/server_metrics.ts';
+import type { ServerMetrics } from './telemetry/server_metrics.ts';
 import { queryCall } from './telemetry/spans.ts';
 import { createTracing, incomingTraceId } from './telemetry/tracing.ts';
 import type { Tracing } from './telemetry/tracing.ts';
+import { openMail } from './wire/mail.ts';
 
 /** What an application is made of: everything that reaches outside comes in here. */
 export interface Parts {
@@ -51,7 +57,9 @@ export interface Application {
   server: HttpServer;
   /** Schema and first administrator; what was done of it. */
   prepare(): Promise<{ migrated: Migration[]; madeAdmin: boolean }>;
-  /** Drains the server, then closes what the application holds. */
+  /** Begins to work on jobs; the schema has to be there. */
+  work(): void;
+  /** Drains the server and the jobs, then closes what the application holds. */
   stop(): Promise<void>;
 }
 
@@ -66,10 +74,13 @@ export function createApp(parts: Parts): Application {
   const routes = apiRoutes(config);
   const router = createRouter(routes);
   const documents = lazyDocuments(routes, version);
+  const worker = openWorker(parts, metrics);
   const app: App = {
     config,
     db: tracing === undefined ? db : traceDatabase(db, tracing),
     log,
+    jobs: worker,
+    sendsMail: sendsMail(config),
     now,
     documents,
     metrics,
@@ -132,8 +143,11 @@ export function createApp(parts: Parts): Application {
       return { migrated, madeAdmin };
     },
 
+    work: worker.start,
+
     async stop() {
-      await server.drain(config.shutdownTimeout);
+      // What requests enqueue from now on is left for the next worker: nothing of it is lost.
+      await Promise.all([server.drain(config.shutdownTimeout), worker.stop(config.shutdownTimeout)]);
       threadMetrics?.close();
       lag.close();
       await app.passwords.close();
@@ -154,6 +168,15 @@ function openTracing({ config, version, log, now, monotonic }: Parts): Tracing |
 function traceDatabase(db: Database, tracing: Tracing): Database {
   const system = db.kind === 'sqlite' ? 'sqlite' : 'postgresql';
   return observed(db, (sql, work) => tracing.call(queryCall(system, sql), work));
+}
+
+function openWorker({ config, db, log, now, monotonic }: Parts, metrics: ServerMetrics): JobWorker {
+  const { mailUrl: url, mailFrom: from } = config;
+  const publicUrl = config.publicUrl.replace(/\/+$/, '');
+  const publicHost = new URL(publicUrl).hostname;
+  const mail = sendsMail(config) ? openMail({ url, from, publicHost, log: (text) => log.info(text) }) : undefined;
+  const onOutcome = (kind: string, outcome: string): void => metrics.jobs.of(kind, outcome).inc();
+  return createWorker({ tasks, db, mail, log, now, monotonic, publicUrl, onOutcome });
 }
 
 /** Request ids: random for the process, counted within it. */

@@ -115,6 +115,7 @@ async function serve(): Promise<void> {
     const application = createApp({ config, version: VERSION, keys, db, log, now: Date.now, monotonic, figures: process });
     const { migrated, madeAdmin } = await application.prepare();
     const port = await application.server.listen(config);
+    application.work();
     const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
     const started = {
       version: VERSION,

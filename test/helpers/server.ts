@@ -32,7 +32,7 @@ export interface TestServer {
   url: string;
   port: number;
   clock: Clock;
-  /** The folder of the database and its key. */
+  /** The folder of the database `app.db`, its key, and of the mails in `mail`. */
   folder: string;
   /** What has been logged, a parsed line each. */
   log(): Record<string, any>[];
@@ -72,7 +72,8 @@ export async function startServer(
 ): Promise<TestServer> {
   const ownFolder = folder === undefined;
   const home = folder ?? mkdtempSync(path.join(os.tmpdir(), 'bare-api-'));
-  const env = { DATABASE_URL: `sqlite:${path.join(home, 'app.db')}`, ...TEST_SETTINGS, ...settings };
+  const own = { DATABASE_URL: `sqlite:${path.join(home, 'app.db')}`, MAIL_URL: `file:${path.join(home, 'mail')}` };
+  const env = { ...own, ...TEST_SETTINGS, ...settings };
   const loaded = loadConfig({ env, envFile: undefined, flags: {}, readFile: () => '' });
   if ('faults' in loaded) throw new Error(loaded.faults.join('\n'));
   const { config } = loaded;
@@ -91,6 +92,7 @@ export async function startServer(
   });
   await application.prepare();
   const port = await application.server.listen({ host: '127.0.0.1', port: 0 });
+  application.work();
   const contract = createContract(application.app.documents.openapi());
 
   const server: TestServer = {
