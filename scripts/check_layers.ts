@@ -18,7 +18,7 @@ const rooms: Record<string, { imports: string[]; types?: string[] }> = {
   'http': { imports: ['core/errors.ts', 'core/maybe.ts'], types: ['core'] },
   'wire': { imports: ['core'] },
   'db': { imports: ['core', 'wire'] },
-  'jobs': { imports: ['core', 'wire', 'db'] },
+  'jobs': { imports: ['core', 'wire', 'db', 'schemas', 'http/schema.ts'], types: ['telemetry'] },
   'telemetry': { imports: ['core'] },
   'schemas': { imports: ['core', 'db/models.ts', 'http/schema.ts'], types: ['db'] },
   'api': { imports: ['core', 'http', 'db', 'jobs', 'schemas'], types: ['telemetry'] },

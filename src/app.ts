@@ -4,6 +4,7 @@ import { about } from './api/about.ts';
 import type { App } from './api/deps.ts';
 import { createPipeline } from './api/pipeline.ts';
 import { apiRoutes } from './api/router.ts';
+import { sendsMail } from './core/config.ts';
 import type { Config } from './core/config.ts';
 import { createPasswords } from './core/passwords.ts';
 import { InMemoryStore, policy } from './core/rate_limit.ts';
@@ -23,6 +24,9 @@ import type { Route } from './http/route.ts';
 import { createRouter } from './http/router.ts';
 import { createHttpServer } from './http/server.ts';
 import type { HttpServer } from './http/server.ts';
+import { tasks } from './jobs/tasks.ts';
+import { createWorker } from './jobs/worker.ts';
+import type { JobWorker } from './jobs/worker.ts';
 import { openLag } from './telemetry/lag.ts';
 import type { Log } from './telemetry/log.ts';
 import { createRegistry } from './telemetry/metrics.ts';
@@ -30,9 +34,11 @@ import { createRecorder } from './telemetry/recorder.ts';
 import { addDatabaseMetrics, addProcessMetrics, openThreadMetrics } from './telemetry/runtime_metrics.ts';
 import type { ProcessFigures, ThreadFigures } from './telemetry/runtime_metrics.ts';
 import { createServerMetrics } from './telemetry/server_metrics.ts';
+import type { ServerMetrics } from './telemetry/server_metrics.ts';
 import { queryCall, redisCall } from './telemetry/spans.ts';
 import { createTracing, incomingTraceId } from './telemetry/tracing.ts';
 import type { Tracing } from './telemetry/tracing.ts';
+import { openMail } from './wire/mail.ts';
 
 /** What an application is made of: everything that reaches outside comes in here. */
 export interface Parts {
@@ -58,7 +64,9 @@ export interface Application {
   server: HttpServer;
   /** Schema, first administrator and shared buckets: what was done, and why the latter are not used at first. */
   prepare(): Promise<{ migrated: Migration[]; madeAdmin: boolean; limiterFault: string | undefined }>;
-  /** Drains the server, then closes what the application holds. */
+  /** Begins to work on jobs; the schema has to be there. */
+  work(): void;
+  /** Drains the server and the jobs, then closes what the application holds. */
   stop(): Promise<void>;
 }
 
@@ -76,10 +84,13 @@ export function createApp(parts: Parts): Application {
   const local = new InMemoryStore({ maxKeys: config.rateLimitMaxKeys, now: monotonic });
   const shared = tracing === undefined ? sharedBuckets : sharedBuckets && traceBuckets(sharedBuckets, tracing);
   const limiter = createLimiter(local, shared, log);
+  const worker = openWorker(parts, metrics);
   const app: App = {
     config,
     db: tracing === undefined ? db : traceDatabase(db, tracing),
     log,
+    jobs: worker,
+    sendsMail: sendsMail(config),
     now,
     documents,
     metrics,
@@ -153,8 +164,11 @@ export function createApp(parts: Parts): Application {
       return { migrated, madeAdmin, limiterFault: await limiter.start() };
     },
 
+    work: worker.start,
+
     async stop() {
-      await server.drain(config.shutdownTimeout);
+      // What requests enqueue from now on is left for the next worker: nothing of it is lost.
+      await Promise.all([server.drain(config.shutdownTimeout), worker.stop(config.shutdownTimeout)]);
       threadMetrics?.close();
       lag.close();
       await purge.close();
@@ -207,6 +221,15 @@ function createLimiter(local: BucketStore, shared: BucketStore | undefined, log:
       return fault;
     },
   };
+}
+
+function openWorker({ config, db, log, now, monotonic }: Parts, metrics: ServerMetrics): JobWorker {
+  const { mailUrl: url, mailFrom: from } = config;
+  const publicUrl = config.publicUrl.replace(/\/+$/, '');
+  const publicHost = new URL(publicUrl).hostname;
+  const mail = sendsMail(config) ? openMail({ url, from, publicHost, log: (text) => log.info(text) }) : undefined;
+  const onOutcome = (kind: string, outcome: string): void => metrics.jobs.of(kind, outcome).inc();
+  return createWorker({ tasks, db, mail, log, now, monotonic, publicUrl, onOutcome });
 }
 
 /** Request ids: random for the process, counted within it. */

@@ -115,6 +115,7 @@ async function serve(): Promise<void> {
     const application = createApp({ ...own, config, keys, db, sharedBuckets, log });
     const { migrated, madeAdmin, limiterFault } = await application.prepare();
     const port = await application.server.listen(config);
+    application.work();
     process.on('SIGUSR2', () => {
       log.level = log.level === 'debug' ? config.logLevel : 'debug';
       log.announce('log level', { lowest: log.level });

@@ -25,6 +25,10 @@ export interface App {
   limits: Readonly<Record<LimitName, Policy>>;
   buckets: BucketStore;
   log: Log;
+  /** The work in the background, to be woken when something has been enqueued. */
+  jobs: { wake(): void };
+  /** Whether mail can go out: in production only where MAIL_URL says so. */
+  sendsMail: boolean;
   metrics: ServerMetrics;
   /** The text that `/metrics` answers with, for all threads. */
   metricsText(): Maybe<string>;

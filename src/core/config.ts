@@ -62,6 +62,7 @@ export const settings = {
   ),
   MAIL_FROM: text('bare-api <no-reply@localhost.localdomain>', 'the sender of mail'),
   PUBLIC_URL: url(['http://', 'https://'], 'http://127.0.0.1:8000', 'the address that links in mail begin with'),
+  REQUIRE_VERIFIED_EMAIL: flag('false', 'only who has shown that the e-mail address is theirs may log in'),
   SHUTDOWN_TIMEOUT: duration(0, '10s', 'how long a stop waits for what is in flight'),
 } satisfies Record<string, Setting<unknown>>;
 
@@ -214,24 +215,23 @@ function contradictions(config: Config, explicit: ReadonlySet<SettingName>): str
   if (production && explicit.has('MAIL_URL') && config.mailUrl.startsWith('log:')) {
     faults.push('MAIL_URL: log: would write secrets to the log; accepted in production: file:, smtp:// or smtps://');
   }
+  if (config.requireVerifiedEmail && !sendsMail(config)) {
+    faults.push('REQUIRE_VERIFIED_EMAIL: needs mail; accepted in production: together with MAIL_URL');
+  }
   if (config.databaseUrl === 'sqlite::memory:' && config.workers !== 1) {
     faults.push('WORKERS: threads can not share sqlite::memory:; accepted with it: 1');
   }
-  return [...faults, ...unfinished(config, explicit)];
+  return [...faults, ...unfinished(config)];
 }
+
+/** In production mail goes out only where MAIL_URL says so: `log:`, the default, would write secrets to the log. */
+export const sendsMail = ({ environment, mailUrl }: Pick<Config, 'environment' | 'mailUrl'>): boolean =>
+  environment !== 'production' || mailUrl !== 'log:';
 
 /** Settings whose feature is not in this version are refused rather than ignored. */
-function unfinished(config: Config, explicit: ReadonlySet<SettingName>): string[] {
-  const faults: string[] = [];
-  if (config.workers !== 1) faults.push('WORKERS: more than one thread is not in this version; accepted: 1');
-  for (const name of ['MAIL_URL', 'MAIL_FROM', 'PUBLIC_URL'] as const) {
-    if (explicit.has(name) && !isDefault(name, config)) faults.push(`${name}: is not in this version; leave it unset`);
-  }
-  return faults;
+function unfinished(config: Config): string[] {
+  return config.workers === 1 ? [] : ['WORKERS: more than one thread is not in this version; accepted: 1'];
 }
-
-const isDefault = (name: SettingName, config: Config): boolean =>
-  String(config[camel(name) as keyof Config]) === settings[name].fallback;
 
 const GENERATE = `node -p "crypto.randomBytes(32).toString('base64url')"`;
 

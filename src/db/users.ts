@@ -9,10 +9,14 @@ const ALL = listed(USER_COLUMNS);
 const BY_ID = `SELECT ${ALL} FROM users WHERE id = $1`;
 const BY_EMAIL = `SELECT ${ALL} FROM users WHERE email_key = $1`;
 const INSERT = `
-  INSERT INTO users (id, email, email_key, full_name, role, is_active, password_hash, created_at, updated_at)
-  VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $7) ON CONFLICT (email_key) DO NOTHING`;
+  INSERT INTO users
+    (id, email, email_key, email_verified_at, full_name, role, is_active, password_hash, created_at, updated_at)
+  VALUES ($1, $2, $3, $8, $4, $5, 1, $6, $7, $7) ON CONFLICT (email_key) DO NOTHING`;
 const SET_FULL_NAME = `UPDATE users SET full_name = $2, updated_at = $3 WHERE id = $1 RETURNING ${ALL}`;
 const SET_PASSWORD = 'UPDATE users SET password_hash = $2, updated_at = $4 WHERE id = $1 AND password_hash = $3';
+const RESET_PASSWORD = 'UPDATE users SET password_hash = $2, updated_at = $3 WHERE id = $1 AND is_active = 1';
+const VERIFY_EMAIL = `
+  UPDATE users SET email_verified_at = COALESCE(email_verified_at, $2), updated_at = $2 WHERE id = $1 AND is_active = 1`;
 const REHASH = 'UPDATE users SET password_hash = $2 WHERE id = $1 AND password_hash = $3';
 const END_SESSIONS = 'DELETE FROM sessions WHERE user_id = $1';
 const END_OTHER_SESSIONS = 'DELETE FROM sessions WHERE user_id = $1 AND id <> $2';
@@ -41,14 +45,20 @@ export interface NewUser {
   fullName: string | undefined;
   role: Role;
   passwordHash: string;
+  emailVerifiedAt?: number;
 }
 
-/** The user, or undefined when the address is taken. */
-export async function insert(db: Database, user: NewUser, now: number): Promise<User | undefined> {
-  const { id, email, fullName, role, passwordHash } = user;
-  const params = [id, email, emailKey(email), fullName ?? null, role, passwordHash, now];
-  if ((await db.write([{ sql: INSERT, params, changes: 1, byKey: true }])) === undefined) return undefined;
-  return { ...user, emailVerifiedAt: undefined, isActive: true, createdAt: now, updatedAt: now };
+/** The user, or undefined when the address is taken; `along` is written with it. */
+export async function insert(
+  db: Database,
+  user: NewUser,
+  now: number,
+  along: readonly Statement[] = [],
+): Promise<User | undefined> {
+  const { id, email, fullName, role, passwordHash, emailVerifiedAt } = user;
+  const params = [id, email, emailKey(email), fullName ?? null, role, passwordHash, now, emailVerifiedAt ?? null];
+  if ((await db.write([{ sql: INSERT, params, changes: 1, byKey: true }, ...along])) === undefined) return undefined;
+  return { ...user, emailVerifiedAt, isActive: true, createdAt: now, updatedAt: now };
 }
 
 /** The changed user, or undefined when there is none any more. */
@@ -63,17 +73,46 @@ export async function setFullName(
   return userOr(done?.[0]?.rows[0]);
 }
 
-/** Replaces the hash and ends all sessions but `keep`; false when the hash was no longer `before`. */
+/**
+ * Replaces the hash and ends all sessions but `keep`; false when the hash was no longer `before`. `along` is written
+ * with it.
+ */
 export async function changePassword(
   db: Database,
   change: { id: string; before: string; after: string; keep: string | undefined },
   now: number,
+  along: readonly Statement[] = [],
 ): Promise<boolean> {
   const { id, before, after, keep } = change;
   const end: Statement =
     keep === undefined ? { sql: END_SESSIONS, params: [id] } : { sql: END_OTHER_SESSIONS, params: [id, keep] };
-  return (await db.write([{ sql: SET_PASSWORD, params: [id, after, before, now], changes: 1 }, end])) !== undefined;
+  const set: Statement = { sql: SET_PASSWORD, params: [id, after, before, now], changes: 1 };
+  return (await db.write([set, end, ...along])) !== undefined;
 }
+
+/**
+ * Replaces the hash, whatever it was, and ends all sessions, if `along` is written with it; false when it is not, or
+ * the account is gone or disabled.
+ */
+export const resetPassword = async (
+  db: Database,
+  id: string,
+  hash: string,
+  now: number,
+  along: readonly Statement[],
+): Promise<boolean> => {
+  const reset: Statement = { sql: RESET_PASSWORD, params: [id, hash, now], changes: 1 };
+  return (await db.write([...along, reset, { sql: END_SESSIONS, params: [id] }])) !== undefined;
+};
+
+/** Likewise: notes that the address is the user's. */
+export const verifyEmail = async (
+  db: Database,
+  id: string,
+  now: number,
+  along: readonly Statement[],
+): Promise<boolean> =>
+  (await db.write([...along, { sql: VERIFY_EMAIL, params: [id, now], changes: 1 }])) !== undefined;
 
 /** Part of a login: stores the same password under another cost. */
 export const rehash = (id: string, before: string, after: string): Statement => ({

@@ -30,6 +30,16 @@ export const RefreshIn = object({ refresh_token: string({ description: 'Of a log
 export const passwordChangeIn = (password: Schema<string>) =>
   object({ current_password: Password, new_password: password }, { title: 'PasswordChange' });
 
+/** A token as it stands in a mail. */
+const MailedToken = string({ maxLength: 100, description: 'From the mail.' });
+
+export const PasswordForgotIn = object({ email: Email }, { title: 'PasswordForgotten' });
+
+export const passwordResetIn = (password: Schema<string>) =>
+  object({ token: MailedToken, new_password: password }, { title: 'PasswordReset' });
+
+export const EmailVerifyIn = object({ token: MailedToken }, { title: 'EmailVerification' });
+
 export const TokenPair = object(
   {
     access_token: string({ description: 'For `Authorization: Bearer`.' }),

@@ -83,6 +83,7 @@ const table: Record<SettingName, { accepted: Record<string, unknown>; refused: s
   ACCESS_TOKEN_TTL: { ...DURATIONS, refused: [...DURATIONS.refused, '0s', '999ms'] },
   REFRESH_TOKEN_TTL: { ...DURATIONS, refused: [...DURATIONS.refused, '0s', '999ms'] },
   REFRESH_TOKEN_ROTATION: FLAGS,
+  REQUIRE_VERIFIED_EMAIL: FLAGS,
   REFRESH_TOKEN_REUSE_INTERVAL: { ...DURATIONS, accepted: { ...DURATIONS.accepted, '0s': 0 } },
   PASSWORD_MIN_LENGTH: whole(1, 256),
   SCRYPT_LOG2_N: whole(1, 22),

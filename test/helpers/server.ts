@@ -33,7 +33,7 @@ export interface TestServer {
   url: string;
   port: number;
   clock: Clock;
-  /** The folder of the key, and of the database if that is a file. */
+  /** The folder of the key, of the database if that is a file, and of the mails in `mail`. */
   folder: string;
   db: Database;
   /** What has been logged, a parsed line each. */
@@ -74,7 +74,8 @@ export async function startServer(
 ): Promise<TestServer> {
   const ownFolder = folder === undefined;
   const home = folder ?? mkdtempSync(path.join(os.tmpdir(), 'bare-api-'));
-  const env = { DATABASE_URL: `sqlite:${path.join(home, 'app.db')}`, ...TEST_SETTINGS, ...settings };
+  const own = { DATABASE_URL: `sqlite:${path.join(home, 'app.db')}`, MAIL_URL: `file:${path.join(home, 'mail')}` };
+  const env = { ...own, ...TEST_SETTINGS, ...settings };
   const loaded = loadConfig({ env, envFile: undefined, flags: {}, readFile: () => '' });
   if ('faults' in loaded) throw new Error(loaded.faults.join('\n'));
   const { config } = loaded;
@@ -95,6 +96,7 @@ export async function startServer(
   });
   await application.prepare();
   const port = await application.server.listen({ host: '127.0.0.1', port: 0 });
+  application.work();
   const contract = createContract(application.app.documents.openapi());
 
   const server: TestServer = {

@@ -18,6 +18,7 @@ import { toUserOut, UserOut } from '../../schemas/user.ts';
 import { anyone, assertLive, currentUser, route } from '../deps.ts';
 import type { App } from '../deps.ts';
 import { charge, refund } from '../limits.ts';
+import { noticeOfChange, verificationMail } from '../mail.ts';
 
 const NO_STORE = ['Cache-Control', 'no-store'];
 
@@ -43,8 +44,9 @@ export function authRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLengt
         if ((await users.byEmail(app.db, email)) !== undefined) throw new Failure('email_taken');
         const passwordHash = await app.passwords.hash(password);
         const account = { id: uuidv7(now), email, fullName: fullName ?? undefined, role: 'user' as const, passwordHash };
-        const user = await users.insert(app.db, account, now);
+        const user = await users.insert(app.db, account, now, verificationMail(app, email, now));
         if (user === undefined) throw new Failure('email_taken');
+        app.jobs.wake();
         app.event(exchange, 'auth.register', { user_id: user.id });
         return reply(201, toUserOut(user));
       },
@@ -61,7 +63,7 @@ export function authRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLengt
       limits: ['default', 'login'],
       body: schemas.LoginIn,
       replies: { 200: schemas.TokenPair },
-      failures: ['invalid_credentials', 'account_disabled', 'overloaded'],
+      failures: ['invalid_credentials', 'account_disabled', 'email_unverified', 'overloaded'],
       async handler({ app, body, exchange, now }) {
         const attempt = failureTake(app, exchange, body.email);
         await charge(app, exchange, [attempt]);
@@ -153,7 +155,9 @@ export function authRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLengt
         }
         const after = await app.passwords.hash(body.new_password);
         const change = { id: user.id, before: user.passwordHash, after, keep: session.id };
-        if (!(await users.changePassword(app.db, change, now))) throw new Failure('invalid_credentials');
+        const along = noticeOfChange(app, user, now);
+        if (!(await users.changePassword(app.db, change, now, along))) throw new Failure('invalid_credentials');
+        app.jobs.wake();
         app.event(exchange, 'auth.password_changed', { user_id: user.id });
         return reply(204);
       },
@@ -183,6 +187,12 @@ async function logIn(app: App, exchange: Exchange, { email, password }: LoginIn,
   if (!user.isActive) {
     failed('disabled');
     throw new Failure('account_disabled');
+  }
+  if (app.config.requireVerifiedEmail && user.emailVerifiedAt === undefined) {
+    failed('unverified');
+    await app.db.write(verificationMail(app, user.email, now));
+    app.jobs.wake();
+    throw new Failure('email_unverified');
   }
   const rehash = outdated ? users.rehash(user.id, user.passwordHash, await app.passwords.hash(password)) : undefined;
   const session = newSession(app.config, user, exchange, now);
