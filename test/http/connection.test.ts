@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { toFailure } from '../../src/http/problem.ts';
 import { createHttpServer } from '../../src/http/server.ts';
-import type { HttpServer } from '../../src/http/server.ts';
+import type { HttpServer, Timeouts } from '../../src/http/server.ts';
 import { assertProblem, openRaw, rawChunked, rawPost, rawRequest, sendRaw } from '../helpers/raw.ts';
 import { startServer } from '../helpers/server.ts';
 import type { TestServer } from '../helpers/server.ts';
@@ -159,26 +159,52 @@ suite('connection', { concurrency: true }, () => {
   });
 });
 
+/** The HTTP server alone: it reads the body and answers 204 after a while. */
+function createBareServer(answerMs: number, timeouts?: Timeouts): HttpServer {
+  let count = 0;
+  return createHttpServer({
+    handle: (exchange) =>
+      void exchange.readBody().then(
+        () => setTimeout(() => exchange.send(204), answerMs),
+        (thrown) => exchange.refuse(toFailure(thrown)),
+      ),
+    clientIp: () => '',
+    nextRequestId: () => String(++count),
+    now: () => 0,
+    wallTime: () => 0,
+    bodyLimit: 1000,
+    onAnswered: () => {},
+    onRejected: () => {},
+    ...(timeouts === undefined ? {} : { timeouts }),
+  });
+}
+
+test('however much follows a fault, it is answered once, and nothing piles up', async (t) => {
+  const warnings: Error[] = [];
+  const warn = (warning: Error): void => void warnings.push(warning);
+  process.on('warning', warn);
+  t.after(() => process.off('warning', warn));
+  const server = createBareServer(100);
+  const port = await server.listen({ host: '127.0.0.1', port: 0 });
+  const connection = openRaw(port);
+  t.after(() => (connection.close(), server.drain(0)));
+  connection.write(PING + 'garbage');
+  for (let i = 0; i < 40; i++) {
+    connection.write('garbage');
+    await delay(1);
+  }
+  assert.equal((await connection.answer()).status, 204);
+  assertProblem(await connection.answer(), 400, 'malformed_request');
+  assert.equal(await connection.closed, 'end');
+  assert.equal(connection.rest(), '');
+  assert.deepEqual(warnings, []);
+});
+
 suite('slow clients', { concurrency: true }, () => {
   let server: HttpServer;
   let port: number;
   before(async () => {
-    let count = 0;
-    server = createHttpServer({
-      handle: (exchange) =>
-        void exchange.readBody().then(
-          () => exchange.send(204),
-          (thrown) => exchange.refuse(toFailure(thrown)),
-        ),
-      clientIp: () => '',
-      nextRequestId: () => String(++count),
-      now: () => 0,
-      wallTime: () => 0,
-      bodyLimit: 1000,
-      onAnswered: () => {},
-      onRejected: () => {},
-      timeouts: { headersMs: 200, requestMs: 400, checkMs: 20 },
-    });
+    server = createBareServer(0, { headersMs: 200, requestMs: 400, checkMs: 20 });
     port = await server.listen({ host: '127.0.0.1', port: 0 });
   });
   after(() => server.drain(0));
