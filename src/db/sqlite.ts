@@ -105,7 +105,8 @@ function migrate(connection: SqliteConnection, migrations: readonly Migration[])
       try {
         connection.exec(sql);
       } catch (cause) {
-        throw new Error(`Migration ${name} was refused, and nothing was changed: ${(cause as Error).message}`, { cause });
+        const why = (cause as Error).message;
+        throw new Error(`Migration ${name} was refused, and nothing was changed: ${why}`, { cause });
       }
       connection.one(
         `INSERT INTO schema_migrations (version, name, checksum, applied_at)

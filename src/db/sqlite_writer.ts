@@ -47,7 +47,8 @@ export function createWriter(file: string, lockTimeoutMs: number): SqliteWriter 
       const done = committing;
       // What kept all of these out keeps out those behind them as well: nobody waits for the same lock in turn.
       const away = results.every((result) => 'error' in result && isPassing(result.error));
-      if (away) for (const { reject } of queue.splice(0)) reject(new Failure('unavailable', undefined, { retryAfter: 1 }));
+      const behind = away ? queue.splice(0) : [];
+      for (const { reject } of behind) reject(new Failure('unavailable', undefined, { retryAfter: 1 }));
       committing = [];
       send();
       done.forEach((waiting, i) => settle(waiting, results[i]!));

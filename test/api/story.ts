@@ -10,7 +10,11 @@ export interface Pair {
 }
 
 /** A test with a server of its own. */
-export function story(title: string, settings: Record<string, string>, tell: (server: TestServer) => Promise<void>): void {
+export function story(
+  title: string,
+  settings: Record<string, string>,
+  tell: (server: TestServer) => Promise<void>,
+): void {
   test(title, async () => {
     const server = await startServer(settings);
     try {
@@ -35,6 +39,20 @@ export const logIn = (server: TestServer, email: string, password: string, ip?: 
     body: { email, password },
     ...(ip === undefined ? {} : { headers: { 'X-Forwarded-For': ip } }),
   });
+
+/** Changes the password of an account from the first word to the second. */
+export const changePassword = (
+  server: TestServer,
+  { access_token: token }: Pair,
+  current_password: string,
+  new_password: string,
+): Promise<Answer> => server.call('POST', '/api/v1/auth/password', { token, body: { current_password, new_password } });
+
+/** A change of an account by the administrator. */
+export async function manage(server: TestServer, id: string, body: unknown): Promise<Answer> {
+  const { access_token: token } = await server.loginAdmin();
+  return server.call('PATCH', `/api/v1/users/${id}`, { token, body });
+}
 
 /** The pair of a refresh that must succeed. */
 export async function refreshed(server: TestServer, pair: Pair): Promise<Pair> {

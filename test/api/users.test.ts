@@ -6,7 +6,8 @@ import type { Pair } from './story.ts';
 
 const ME = '/api/v1/users/me';
 const SESSIONS = `${ME}/sessions`;
-const patchMe = (server: TestServer, { access_token: token }: Pair, body: unknown) => server.call('PATCH', ME, { token, body });
+const patchMe = (server: TestServer, { access_token: token }: Pair, body: unknown) =>
+  server.call('PATCH', ME, { token, body });
 const sidOf = ({ access_token: token }: Pair): string => claimsOf(token)['sid'];
 
 async function sessionsOf(server: TestServer, { access_token: token }: Pair): Promise<any[]> {
@@ -88,32 +89,36 @@ story('every route of a user asks for a token, and says how', {}, async (server)
   }
 });
 
-story('the live sessions are listed newest first, with what is known of each', { TRUST_PROXY: '127.0.0.1' }, async (server) => {
-  const logInFrom = async (ip: string, agent: string | undefined): Promise<Pair> => {
-    const headers = { 'X-Forwarded-For': ip, ...(agent === undefined ? {} : { 'User-Agent': agent }) };
-    const body = { email: 'ada@example.com', password: 'correct horse' };
-    return (await server.call('POST', '/api/v1/auth/login', { body, headers })).json;
-  };
-  const zero = await server.login();
-  await server.call('POST', '/api/v1/auth/logout-all', { token: zero.access_token });
-  const first = await logInFrom('192.0.2.1', 'first/1.0');
-  server.clock.advance(60_000);
-  const second = await logInFrom('2001:db8::7', undefined);
-  server.clock.advance(60_000);
-  await me(server, first);
-  const common = { current: false, user_agent: null };
-  const [a, b] = [
-    { ...common, id: sidOf(first), ip: '192.0.2.1', user_agent: 'first/1.0', created_at: '2026-01-31T12:00:00.250Z',
-      last_used_at: '2026-01-31T12:00:00.250Z', expires_at: '2026-03-02T12:00:00.000Z' },
-    { ...common, id: sidOf(second), ip: '2001:db8::7', created_at: '2026-01-31T12:01:00.250Z',
-      last_used_at: '2026-01-31T12:01:00.250Z', expires_at: '2026-03-02T12:01:00.000Z' },
-  ];
-  assert.deepEqual(await sessionsOf(server, first), [b, { ...a, current: true }]);
-  assert.deepEqual(await sessionsOf(server, second), [{ ...b, current: true }, a]);
-  const next = await refreshed(server, first);
-  const used = { ...a, last_used_at: '2026-01-31T12:02:00.250Z' };
-  assert.deepEqual(await sessionsOf(server, next), [b, { ...used, current: true }]);
-});
+story(
+  'the live sessions are listed newest first, with what is known of each',
+  { TRUST_PROXY: '127.0.0.1' },
+  async (server) => {
+    const logInFrom = async (ip: string, agent: string | undefined): Promise<Pair> => {
+      const headers = { 'X-Forwarded-For': ip, ...(agent === undefined ? {} : { 'User-Agent': agent }) };
+      const body = { email: 'ada@example.com', password: 'correct horse' };
+      return (await server.call('POST', '/api/v1/auth/login', { body, headers })).json;
+    };
+    const zero = await server.login();
+    await server.call('POST', '/api/v1/auth/logout-all', { token: zero.access_token });
+    const first = await logInFrom('192.0.2.1', 'first/1.0');
+    server.clock.advance(60_000);
+    const second = await logInFrom('2001:db8::7', undefined);
+    server.clock.advance(60_000);
+    await me(server, first);
+    const common = { current: false, user_agent: null };
+    const [a, b] = [
+      { ...common, id: sidOf(first), ip: '192.0.2.1', user_agent: 'first/1.0', created_at: '2026-01-31T12:00:00.250Z',
+        last_used_at: '2026-01-31T12:00:00.250Z', expires_at: '2026-03-02T12:00:00.000Z' },
+      { ...common, id: sidOf(second), ip: '2001:db8::7', created_at: '2026-01-31T12:01:00.250Z',
+        last_used_at: '2026-01-31T12:01:00.250Z', expires_at: '2026-03-02T12:01:00.000Z' },
+    ];
+    assert.deepEqual(await sessionsOf(server, first), [b, { ...a, current: true }]);
+    assert.deepEqual(await sessionsOf(server, second), [{ ...b, current: true }, a]);
+    const next = await refreshed(server, first);
+    const used = { ...a, last_used_at: '2026-01-31T12:02:00.250Z' };
+    assert.deepEqual(await sessionsOf(server, next), [b, { ...used, current: true }]);
+  },
+);
 
 story('without rotation a refresh moves last_used_at, too', { REFRESH_TOKEN_ROTATION: 'false' }, async (server) => {
   const pair = await server.login();
@@ -142,16 +147,20 @@ story('a session is ended by its owner, once, and by nobody else', {}, async (se
   assert.equal((await me(server, other)).status, 200);
 });
 
-story('an expired session is neither listed nor there to be ended', { REFRESH_TOKEN_TTL: '1h', ACCESS_TOKEN_TTL: '2h' }, async (server) => {
-  const old = await server.login();
-  server.clock.advance(3_000_000);
-  const pair = await server.login();
-  server.clock.advance(600_000);
-  await assertEnded(server, old);
-  assert.deepEqual((await sessionsOf(server, pair)).map(({ id }) => id), [sidOf(pair)]);
-  const { status } = await server.call('DELETE', `${SESSIONS}/${sidOf(old)}`, { token: pair.access_token });
-  assert.equal(status, 404);
-});
+story(
+  'an expired session is neither listed nor there to be ended',
+  { REFRESH_TOKEN_TTL: '1h', ACCESS_TOKEN_TTL: '2h' },
+  async (server) => {
+    const old = await server.login();
+    server.clock.advance(3_000_000);
+    const pair = await server.login();
+    server.clock.advance(600_000);
+    await assertEnded(server, old);
+    assert.deepEqual((await sessionsOf(server, pair)).map(({ id }) => id), [sidOf(pair)]);
+    const { status } = await server.call('DELETE', `${SESSIONS}/${sidOf(old)}`, { token: pair.access_token });
+    assert.equal(status, 404);
+  },
+);
 
 story('a hundred sessions live, and one more ends the oldest, within one moment or another', {}, async (server) => {
   const first = await server.login();

@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 import { Failure } from '../../src/core/errors.ts';
-import type { Database, Migration, Outcome, Statement } from '../../src/db/database.ts';
+import type { Database, Outcome, Statement } from '../../src/db/database.ts';
 import { migrate } from '../../src/db/init_db.ts';
+import { schemaSuite } from './schema_suite.ts';
 import { sessionsSuite } from './sessions_suite.ts';
-import { addUser, usersSuite } from './users_suite.ts';
+import { usersSuite } from './users_suite.ts';
 
 /** Opens a database of its own for one test, with its schema up to date, and closes it afterwards. */
 export type WithDatabase = (story: (db: Database) => Promise<void>) => () => Promise<void>;
@@ -22,7 +23,7 @@ const put = (id: string, number: number | null = 1, word: string | null = null):
 const ids = async (db: Database): Promise<unknown[]> =>
   (await db.all('SELECT id FROM things ORDER BY id', [])).map(([id]) => id);
 
-/** Shows that an engine keeps what `Database` and the verbs of users and sessions promise. `open` gives an empty one. */
+/** Shows that an engine keeps what `Database` and the verbs promise. `open` gives an empty one. */
 export function databaseSuite(name: string, open: () => Promise<Database>, skip?: string): void {
   const within: WithDatabase = (story) => async () => {
     const db = await open();
@@ -41,15 +42,7 @@ export function databaseSuite(name: string, open: () => Promise<Database>, skip?
 
   describe(name, skip === undefined ? {} : { skip }, () => {
     describe('the three verbs', () => verbs(withThings));
-    describe('a schema', () => schema(within));
-    test('closing waits for what is being written', async () => {
-      const db = await open();
-      await migrate(db);
-      await db.ping();
-      const writing = Promise.all(Array.from({ length: 20 }, (_, i) => addUser(db, `a${i}@a.com`)));
-      await db.close();
-      assert.equal((await writing).length, 20);
-    });
+    describe('a schema', () => schemaSuite(within));
     describe('users', () => usersSuite(within));
     describe('sessions', () => sessionsSuite(within));
   });
@@ -157,11 +150,13 @@ function verbs(withThings: WithDatabase): void {
     'of many writes at once each gets its own answer and undoes only its own',
     withThings(async (db) => {
       await db.write([put('taken')]);
+      const missing = { sql: "DELETE FROM things WHERE id = 'x'", params: [], changes: 1 };
+      const setNumber = "UPDATE things SET number = $1 WHERE id = 'taken' RETURNING number";
       const kinds = [
         (i: number) => db.write([put(`good ${i}`, i)]),
-        (i: number) => db.write([put(`undone ${i}`), { sql: 'DELETE FROM things WHERE id = $1', params: ['x'], changes: 1 }]),
+        (i: number) => db.write([put(`undone ${i}`), missing]),
         (i: number) => db.write([put(`broken ${i}`), put('taken')]),
-        (i: number) => db.write([{ sql: 'UPDATE things SET number = $1 WHERE id = $2 RETURNING number', params: [i, 'taken'] }]),
+        (i: number) => db.write([{ sql: setNumber, params: [i] }]),
       ];
       const results = await Promise.allSettled(Array.from({ length: 200 }, (_, i) => kinds[i % 4]!(i)));
       results.forEach((result, i) => {
@@ -201,71 +196,4 @@ function verbs(withThings: WithDatabase): void {
       assert.deepEqual(await db.one('SELECT number FROM things', []), [200]);
     }),
   );
-}
-
-function schema(within: WithDatabase): void {
-  test(
-    'that is up to date has nothing left to apply',
-    within(async (db) => assert.deepEqual(await migrate(db), [])),
-  );
-
-  test(
-    'is brought up to date once, however many want to at the same time',
-    within(async (db) => {
-      const next = await following(db, 'CREATE TABLE more (id TEXT)');
-      const applied = await Promise.all([1, 2, 3].map(() => db.migrate(next)));
-      assert.deepEqual(applied.map(({ length }) => length).sort(), [0, 0, 1]);
-      assert.deepEqual(await db.all('SELECT id FROM more', []), []);
-    }),
-  );
-
-  test(
-    'with a step that fails is left as it was, and the step can be tried again',
-    within(async (db) => {
-      const good = (await following(db, 'CREATE TABLE more (id TEXT)')).at(-1)!;
-      const halves = await following(db, 'CREATE TABLE half (id TEXT); CREATE TABLE half (id TEXT)');
-      const known = halves.slice(0, -1);
-      const broken = { ...halves.at(-1)!, version: good.version + 1, name: 'broken' };
-      await assert.rejects(db.migrate([...known, good, broken]), /broken.*half/);
-      for (const table of ['more', 'half']) {
-        await assert.rejects(async () => db.all(`SELECT id FROM ${table}`, []));
-      }
-      assert.deepEqual(await db.migrate([...known, good]), [good]);
-    }),
-  );
-
-  test(
-    'that was changed, or is newer than the code, is refused and left as it is',
-    within(async (db) => {
-      const known = await following(db, 'CREATE TABLE more (id TEXT)');
-      const older = known.slice(0, -1);
-      const changed = [{ ...known[0]!, checksum: 'another' }, ...known.slice(1)];
-      await assert.rejects(db.migrate(changed), /was changed/);
-      await assert.rejects(async () => db.all('SELECT id FROM more', []));
-      await db.migrate(known);
-      await assert.rejects(db.migrate(older), /newer than this code/);
-      await assert.rejects(db.migrate([...known, { ...known[0]!, version: known.length + 2 }]), /There is no migration/);
-    }),
-  );
-
-  test(
-    'keeps out what the verbs would never write',
-    within(async (db) => {
-      const sql = `INSERT INTO users (id, email, email_key, role, is_active, password_hash, created_at, updated_at)
-        VALUES ($1, 'e', $2, $3, $4, 'h', 0, 0)`;
-      const insert = (...params: (string | number)[]) => db.write([{ sql, params }]);
-      await insert('1', 'a@a.com', 'user', 1);
-      await assert.rejects(insert('2', 'b@a.com', 'root', 1), 'an unknown role');
-      await assert.rejects(insert('3', 'c@a.com', 'user', 2), 'a flag that is none');
-      await assert.rejects(insert('4', 'a@a.com', 'user', 1), 'an address that is taken');
-      assert.deepEqual(await db.all('SELECT id FROM users', []), [['1']]);
-    }),
-  );
-}
-
-/** The migrations that have been applied, and one more. */
-async function following(db: Database, sql: string): Promise<Migration[]> {
-  const applied = await db.all('SELECT version, name, checksum FROM schema_migrations ORDER BY version', []);
-  const known = applied.map(([version, name, checksum]) => ({ version, name, checksum, sql: '' }) as Migration);
-  return [...known, { version: known.length + 1, name: 'following', checksum: 'sum', sql }];
 }

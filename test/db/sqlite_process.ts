@@ -29,7 +29,7 @@ if (task === 'migrate') {
   const much = Array.from({ length: 4_000 }, () => ({ sql: 'SELECT hex(zeroblob(25000))', params: [] }));
   const settled = await Promise.allSettled([insert(1), db.write(much), insert(2)]);
   const then = await Promise.allSettled([insert(3)]);
-  const said = [...settled, ...then].map((result) => (result.status === 'rejected' ? result.reason.code : result.status));
+  const said = [...settled, ...then].map((each) => (each.status === 'rejected' ? each.reason.code : each.status));
   process.stdout.write(`${JSON.stringify(said)}\n`);
   await db.close();
 } else {

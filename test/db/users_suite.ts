@@ -25,8 +25,9 @@ export function usersSuite(within: WithDatabase): void {
   test(
     'a user is found by id and by address, in any case, as it was made',
     within(async (db) => {
-      const made = { id: uuidv7(NOW), email: 'Ada.Lovelace@Example.COM', fullName: 'Ada 🦆', role: 'user', passwordHash: 'h' };
-      const user = await users.insert(db, made as users.NewUser, NOW);
+      const email = 'Ada.Lovelace@Example.COM';
+      const made: users.NewUser = { id: uuidv7(NOW), email, fullName: 'Ada 🦆', role: 'user', passwordHash: 'h' };
+      const user = await users.insert(db, made, NOW);
       const expected = { ...made, emailVerifiedAt: undefined, isActive: true, createdAt: NOW, updatedAt: NOW };
       assert.deepEqual(user, expected);
       assert.deepEqual(await users.byId(db, made.id), expected);
@@ -183,7 +184,9 @@ export function usersSuite(within: WithDatabase): void {
     within(async (db) => {
       const addresses = ['B@x.com', 'ab@x.com', 'a_@x.com', 'a%@x.com', 'AC@x.com', 'a@x.com', 'zz@x.com'];
       const made = [];
-      for (const [i, email] of addresses.entries()) made.push(await addUser(db, email, i % 3 === 0 ? 'admin' : 'user', i));
+      for (const [i, email] of addresses.entries()) {
+        made.push(await addUser(db, email, i % 3 === 0 ? 'admin' : 'user', i));
+      }
       const newest = made.map(({ email }) => email).reverse();
       const admins = made.filter(({ role }) => role === 'admin').map(({ email }) => email).reverse();
 
