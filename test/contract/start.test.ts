@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -22,4 +23,17 @@ test('a start that is refused for its settings makes nothing, neither where it r
   assert.equal(stdout, '');
   assert.deepEqual(stderr.match(/^[A-Z_]+/gm), ['HOST', 'PORT', 'JWT_SECRET']);
   assert.deepEqual(readdirSync(home, { recursive: true }), before);
+});
+
+test('a server that still waits for its database stops when asked', { timeout: 20_000 }, async (t) => {
+  const child = spawn(process.execPath, [path.join(ROOT, 'src/main.ts')], {
+    cwd: os.tmpdir(),
+    env: { PORT: '0', DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none', JWT_SECRET: 'k'.repeat(32), LOG_FORMAT: 'json' },
+  });
+  t.after(() => child.kill('SIGKILL'));
+  const exit = once(child, 'exit');
+  const [line] = await once(child.stdout, 'data');
+  assert.match(String(line), /database is away/);
+  child.kill('SIGTERM');
+  assert.deepEqual(await exit, [0, null]);
 });
