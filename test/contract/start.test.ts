@@ -37,3 +37,27 @@ test('a server that still waits for its database stops when asked', { timeout: 2
   child.kill('SIGTERM');
   assert.deepEqual(await exit, [0, null]);
 });
+
+test('npm start passes SIGTERM on to the server, which stops as if it had been started by itself', { timeout: 20_000 }, async (t) => {
+  const home = mkdtempSync(path.join(os.tmpdir(), 'bare-api-npm-'));
+  t.after(() => rmSync(home, { recursive: true, force: true }));
+  const child = spawn('npm', ['start', '--silent'], {
+    cwd: ROOT,
+    env: {
+      PATH: `${path.dirname(process.execPath)}:${process.env['PATH']}`,
+      HOME: home,
+      PORT: '0',
+      LOG_FORMAT: 'json',
+      DATABASE_URL: `sqlite:${home}/app.db`,
+    },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let log = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => (log += text));
+  const closed = once(child, 'close');
+  while (!log.includes('listening')) await once(child.stdout, 'data');
+  child.kill('SIGTERM');
+  const [code] = await closed;
+  assert.match(log, /"msg":"stopped"/);
+  assert.equal(code, 0);
+});
