@@ -98,6 +98,23 @@ async function serve(): Promise<void> {
     process.exit(1);
   });
 
+  let end: (() => Promise<void>) | undefined;
+  let stopping = false;
+  const stop = async (signal: NodeJS.Signals): Promise<void> => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    log.info('stopping', { signal });
+    await end?.();
+    log.info('stopped');
+    process.exit(0);
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  process.on('SIGUSR2', () => {
+    log.level = log.level === 'debug' ? config.logLevel : 'debug';
+    log.announce('log level', { lowest: log.level });
+  });
+
   const [seconds, nanoseconds] = process.hrtime();
   const monotonic = (): number => {
     const [s, ns] = process.hrtime();
@@ -116,21 +133,7 @@ async function serve(): Promise<void> {
     const { migrated, madeAdmin, limiterFault } = await application.prepare();
     const port = await application.server.listen(config);
     application.work();
-    process.on('SIGUSR2', () => {
-      log.level = log.level === 'debug' ? config.logLevel : 'debug';
-      log.announce('log level', { lowest: log.level });
-    });
-    let stopping = false;
-    const stop = async (signal: NodeJS.Signals): Promise<void> => {
-      if (stopping) process.exit(1);
-      stopping = true;
-      log.info('stopping', { signal });
-      await application.stop();
-      log.info('stopped');
-      process.exit(0);
-    };
-    process.on('SIGTERM', stop);
-    process.on('SIGINT', stop);
+    end = application.stop;
 
     const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
     const started = {

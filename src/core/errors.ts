@@ -19,8 +19,12 @@ const table = {
     challenge: 'invalid_token',
   },
   forbidden: { status: 403, detail: 'Your role does not allow this.', challenge: 'insufficient_scope' },
-  account_disabled: { status: 403, detail: 'This account has been disabled.' },
-  email_unverified: { status: 403, detail: 'Confirm your e-mail address first: a mail tells how.' },
+  account_disabled: { status: 403, detail: 'This account has been disabled.', challenge: 'insufficient_scope' },
+  email_unverified: {
+    status: 403,
+    detail: 'Confirm your e-mail address first: a mail tells how.',
+    challenge: 'insufficient_scope',
+  },
   not_found: { status: 404, detail: 'There is nothing here.' },
   method_not_allowed: { status: 405, detail: 'This path does not answer that method; Allow lists those it does.' },
   request_timeout: { status: 408, detail: 'The request took too long to arrive.' },
@@ -47,7 +51,7 @@ export const codes = Object.keys(table) as Code[];
 
 export const statusOf = (code: Code): number => table[code].status;
 
-/** The parameters of `WWW-Authenticate: Bearer`, or undefined where none is due: on every 401, and on 403 `forbidden`. */
+/** The parameters of `WWW-Authenticate: Bearer`, or undefined where none is due: on every 401 and every 403. */
 export function challengeOf(code: Code): string | undefined {
   const entry: { status: number; challenge?: string } = table[code];
   if (entry.challenge !== undefined) return `Bearer realm="api", error="${entry.challenge}"`;

@@ -112,7 +112,7 @@ const LIMIT_HEADERS = {
 
 const CHALLENGE = { 'WWW-Authenticate': { description: 'Bearer (RFC 6750 §3).', schema: string() } };
 const PATIENCE = { 'Retry-After': { description: 'Seconds until it is worth trying again.', schema: integer() } };
-const REFUSAL_HEADERS: Readonly<Record<number, Json>> = { 401: CHALLENGE, 429: PATIENCE, 503: PATIENCE };
+const REFUSAL_HEADERS: Readonly<Record<number, Json>> = { 401: CHALLENGE, 403: CHALLENGE, 429: PATIENCE, 503: PATIENCE };
 
 function successes<App>({ replies, limits }: Route<App>, schemas: Json): Json {
   return Object.fromEntries(

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { randomBytes } from 'node:crypto';
 
 import type { Maybe } from '../core/maybe.ts';
 import type { Log } from './log.ts';
@@ -95,6 +96,6 @@ function createFineClock(now: () => number, monotonic: () => number): () => numb
   };
 }
 
-/** The trace that a request says it is part of, for the log of a server that does not trace. */
-export const incomingTraceId = (traceparent: string | undefined): string | undefined =>
-  parseTraceparent(traceparent)?.traceId;
+/** The trace that a request says it is part of, or a new one, for the log of a server that does not trace. */
+export const incomingTraceId = (traceparent: string): string =>
+  parseTraceparent(traceparent)?.traceId ?? randomBytes(16).toString('hex');
