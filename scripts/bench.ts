@@ -1,5 +1,6 @@
 // How near the server comes to bare node:http, side by side on one core: npm run bench -- --help
 
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
@@ -49,7 +50,7 @@ async function main(): Promise<void> {
   const env = {
     ...shared, ENVIRONMENT: 'test', DATABASE_URL: `sqlite:${join(folder, 'bench.db')}`, LOG_FORMAT: 'json',
     RATE_LIMIT_DEFAULT: unlimited, RATE_LIMIT_LOGIN: unlimited, RATE_LIMIT_LOGIN_FAILURES: unlimited,
-    ACCESS_TOKEN_TTL: '1d', ...options.settings,
+    ACCESS_TOKEN_TTL: '1d', JWT_SECRET: randomBytes(32).toString('base64url'), ...options.settings,
   };
   const here = import.meta.dirname;
   const scripts = { bare: join(here, 'bench/bare.ts'), server: join(here, '../src/main.ts') };

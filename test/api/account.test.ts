@@ -7,7 +7,7 @@ import { loadConfig } from '../../src/core/config.ts';
 import type { Database, Statement } from '../../src/db/database.ts';
 import { openDatabase } from '../../src/db/session.ts';
 import { createLog } from '../../src/telemetry/log.ts';
-import { passMinute, settled, sql } from '../helpers/jobs_table.ts';
+import { ask, passMinute, settled } from '../helpers/jobs_table.ts';
 import { mailAbout, mailsOf, tokenIn } from '../helpers/mailbox.ts';
 import { ADMIN, send, startServer } from '../helpers/server.ts';
 import type { Answer, TestServer } from '../helpers/server.ts';
@@ -93,7 +93,7 @@ story('an address is shown to be its owner’s with the token from the mail, onc
   assert.equal(outcome(await post('email/verify', { token })), '401 invalid_token');
 
   await settled(server.folder);
-  passMinute(server.folder);
+  await passMinute(server.folder);
   assert.equal((await post('email/verification', undefined, pair.access_token)).status, 202);
   await settled(server.folder);
   assert.equal(mailsOf(server).length, 1, 'nothing is left to show');
@@ -117,7 +117,7 @@ story('an address gets one mail of a kind a minute, however often and in which c
   assert.deepEqual(await subjects(), expected);
   for (const { status } of await ask()) assert.equal(status, 202);
   assert.deepEqual(await subjects(), expected);
-  passMinute(server.folder);
+  await passMinute(server.folder);
   await ask();
   assert.deepEqual(await subjects(), [...expected, ...expected].sort());
 });
@@ -153,10 +153,10 @@ story('a token is nowhere but in the mail: the database has its hash, the log no
   await auth(server)('email/verification', undefined, pair.access_token);
   const tokens = [tokenIn(await mailAbout(server, RESET)), tokenIn(await mailAbout(server, CONFIRM))];
   await settled(server.folder);
-  const kept = sql(server.folder, 'SELECT token_hash FROM account_tokens').map((row) => row['token_hash']);
+  const kept = (await ask(server.folder, 'SELECT token_hash FROM account_tokens')).map((row) => row['token_hash']);
   const hashes = tokens.map((token) => createHash('sha256').update(token).digest('base64url'));
   assert.deepEqual(kept.toSorted(), hashes.toSorted());
-  const everything = JSON.stringify([sql(server.folder, 'SELECT * FROM jobs'), server.log()]);
+  const everything = JSON.stringify([await ask(server.folder, 'SELECT * FROM jobs'), server.log()]);
   for (const token of tokens) assert.ok(!everything.includes(token));
 });
 
@@ -168,7 +168,7 @@ story('with REQUIRE_VERIFIED_EMAIL only who has confirmed logs in', { REQUIRE_VE
   assert.equal(outcome(await logIn(server, email, password)), '403 email_unverified');
   await settled(server.folder);
   assert.equal(mailsOf(server).length, 1);
-  passMinute(server.folder);
+  await passMinute(server.folder);
   server.clock.advance(24 * 60 * MINUTE);
   assert.equal(outcome(await post('email/verify', { token: tokenIn(first) })), '401 invalid_token');
   assert.equal(outcome(await logIn(server, email, password)), '403 email_unverified');
@@ -187,7 +187,7 @@ story('in production without MAIL_URL what sends mail on request is 503 mail_una
   assert.equal(outcome(await post('email/verification', undefined, pair.access_token)), '503 mail_unavailable');
   const change = { current_password: password, new_password: NEW };
   assert.equal((await post('password', change, pair.access_token)).status, 204);
-  assert.deepEqual(sql(server.folder, 'SELECT kind FROM jobs'), []);
+  assert.deepEqual(await ask(server.folder, 'SELECT kind FROM jobs'), []);
 });
 
 test('in production REQUIRE_VERIFIED_EMAIL needs MAIL_URL', async () => {

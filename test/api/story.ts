@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { usesPostgres } from '../helpers/backends.ts';
 import { startServer } from '../helpers/server.ts';
 import type { Answer, TestServer } from '../helpers/server.ts';
 
@@ -9,13 +10,11 @@ export interface Pair {
   refresh_token: string;
 }
 
+type Story = (server: TestServer) => Promise<void>;
+
 /** A test with a server of its own. */
-export function story(
-  title: string,
-  settings: Record<string, string>,
-  tell: (server: TestServer) => Promise<void>,
-): void {
-  test(title, async () => {
+export function story(title: string, settings: Record<string, string>, tell: Story, skip?: string | false): void {
+  test(title, { skip: skip ?? false }, async () => {
     const server = await startServer(settings);
     try {
       await tell(server);
@@ -24,6 +23,10 @@ export function story(
     }
   });
 }
+
+/** A test of what happens to the file of the database. */
+export const storyOfFile = (title: string, settings: Record<string, string>, tell: Story): void =>
+  story(title, settings, tell, usesPostgres && 'the database is no file');
 
 export const me = (server: TestServer, { access_token: token }: Pair): Promise<Answer> =>
   server.call('GET', '/api/v1/users/me', { token });

@@ -4,7 +4,7 @@ import path from 'node:path';
 
 import { otherProcess } from '../db/other_process.ts';
 import type { Answer } from '../helpers/server.ts';
-import { idOf, logIn, me, outcome, refresh, story } from './story.ts';
+import { idOf, logIn, me, outcome, refresh, story, storyOfFile } from './story.ts';
 
 story('the server says that it lives, is ready, and hello', {}, async (server) => {
   for (const [target, json] of [
@@ -35,7 +35,7 @@ story('health is not limited, hello is', { RATE_LIMIT_DEFAULT: '2/60s' }, async 
   assert.deepEqual(pings, ['200', '200', '429 rate_limited']);
 });
 
-story('without its database the server lives, is not ready and says which part is away', {}, async (server) => {
+storyOfFile('without its database the server lives, is not ready and says which part is away', {}, async (server) => {
   const file = path.join(server.folder, 'app.db');
   renameSync(file, `${file}.away`);
   const answer = await server.call('GET', '/readyz');
@@ -47,7 +47,7 @@ story('without its database the server lives, is not ready and says which part i
   assert.equal((await server.call('GET', '/readyz')).status, 200);
 });
 
-story('while another process holds the database, writes are 503 and all else is served', {}, async (server) => {
+storyOfFile('while another process holds the database, writes are 503 and all else is served', {}, async (server) => {
   const pair = await server.login();
   const admin = await server.loginAdmin();
   const other = await otherProcess(path.join(server.folder, 'app.db'), 'BEGIN EXCLUSIVE');

@@ -8,23 +8,28 @@ import { createDatabase } from './postgres.ts';
 import type { FreshDatabase } from './postgres.ts';
 import { openTurnedRedis } from './redis_clock.ts';
 
+/** A server that is started again in a folder finds its database again. */
+const databases = new Map<string, Promise<FreshDatabase>>();
+
+/** The Postgres database of a server's folder, if it has one. */
+export const databaseOf = async (folder: string): Promise<string | undefined> => (await databases.get(folder))?.url;
+
 export interface Backends {
   db: Database;
   sharedBuckets: BucketStore | undefined;
   drop(): Promise<void>;
 }
 
-/** A server that is started again in a folder finds its database again. */
-const databases = new Map<string, Promise<FreshDatabase>>();
+const wanted = process.env['TEST_BACKENDS']?.split(',') ?? [];
+export const usesPostgres = wanted.includes('postgres');
 
 /**
  * What a test's server keeps its data in: what its settings say, but with TEST_BACKENDS=postgres,redis a database of
  * the folder's own on TEST_POSTGRES_URL, and buckets in TEST_REDIS_URL. Without a folder it is the settings' database.
  */
 export async function openBackends(config: Config, clock: Clock, folder: string | undefined): Promise<Backends> {
-  const wanted = process.env['TEST_BACKENDS']?.split(',') ?? [];
   const monotonic = (): number => performance.now() * 1e6;
-  if (wanted.includes('postgres') && folder !== undefined && !databases.has(folder)) {
+  if (usesPostgres && folder !== undefined && !databases.has(folder)) {
     databases.set(folder, createDatabase());
   }
   const fresh = await databases.get(folder ?? '');
