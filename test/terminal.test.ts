@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, suite, test } from 'node:test';
@@ -95,59 +93,4 @@ suite('On a terminal', { skip }, () => {
     const json = await show({ LOG_FORMAT: 'json' }, visit);
     for (const line of json.replace('^C', '').trim().split('\n')) assert.ok(JSON.parse(line)['msg'], line);
   });
-});
-
-/** Runs the server where it can not start; its last words. */
-function fail(argv: readonly string[], env: Record<string, string>, cwd = folder()): string {
-  const settings = { PATH: process.env['PATH'], PORT: '0', ...CHEAP, ...env };
-  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...argv], { cwd, env: settings, encoding: 'utf8' });
-  assert.deepEqual([status, stdout], [1, ''], stderr);
-  assert.doesNotMatch(stderr, /^ +at |node:|Error/m);
-  return stderr;
-}
-
-test('--help fits 80 columns, names every flag and exits with 0', () => {
-  const { status, stdout } = spawnSync(process.execPath, [MAIN, '--help'], { cwd: folder(), encoding: 'utf8' });
-  assert.equal(status, 0);
-  for (const line of stdout.split('\n')) assert.ok(line.length <= 80, line);
-  for (const flag of ['host', 'port', 'workers', 'env-file', 'help', 'version']) assert.ok(stdout.includes(`--${flag}`));
-});
-
-test('a wrong flag is named, with where to read on', () => {
-  for (const [flag, word] of [['--prt', "'--prt'"], ['extra', "'extra'"], ['--port', "'--port"]] as const) {
-    const said = fail([flag], {});
-    assert.ok(said.includes(word), said);
-    assert.match(said, /\nSee: node src\/main\.ts --help\n$/);
-  }
-});
-
-test('what keeps the server from starting is said in a line, with what to do', async (t) => {
-  const other = createServer();
-  await once(other.listen(0, '127.0.0.1'), 'listening');
-  t.after(() => other.close());
-  const { port } = other.address() as AddressInfo;
-  const cwd = folder();
-  writeFileSync(path.join(cwd, 'text'), 'This is a text of more than a hundred bytes. '.repeat(4));
-  mkdirSync(path.join(cwd, 'folder'));
-  const table: [env: Record<string, string>, said: string][] = [
-    [{ PORT: String(port) }, `PORT: ${port} is in use by another program; stop that, or use another port: --port `],
-    [{ HOST: '192.0.2.1' }, 'HOST: 192.0.2.1 is no address of this machine; accepted: one that is'],
-    [{ DATABASE_URL: 'sqlite:text' }, 'DATABASE_URL: that file is no SQLite database; accepted: sqlite:FILE'],
-    [{ DATABASE_URL: 'sqlite:text/app.db' }, "DATABASE_URL: text can't be used: "],
-    [{ DATABASE_URL: 'sqlite:folder' }, "DATABASE_URL: folder can't be used: it is a folder; accepted: sqlite:FILE"],
-  ];
-  for (const [env, said] of table) {
-    const words = fail([], env, cwd);
-    assert.ok(words.startsWith(said) && words.indexOf('\n') === words.length - 1, words);
-  }
-});
-
-test('wrong settings are all named at once, and nothing is made', () => {
-  const cwd = folder();
-  const said = fail(['--port', '99999'], { LOG_LEVEL: 'loud', ACCESS_TOKEN_TTL: 'soon', JWT_SECRET: 'hush' }, cwd);
-  assert.deepEqual(said.split('\n').map((line) => line.split(':')[0]).toSorted(), [
-    '', 'ACCESS_TOKEN_TTL', 'JWT_SECRET', 'LOG_LEVEL', 'PORT',
-  ]);
-  assert.equal(said.includes('hush'), false);
-  assert.deepEqual(readdirSync(cwd), []);
 });
