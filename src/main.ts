@@ -15,17 +15,25 @@ const FLAGS = {
   version: { type: 'boolean', short: 'v' },
 } as const;
 
-const HELP = `Usage: node src/main.ts [options]
+const HELP = `bare-api: an HTTP API server with accounts
 
-  --host ADDRESS    address to listen on (HOST, 127.0.0.1)
-  --port PORT       port to listen on, 0 for any free one (PORT, 8000)
-  --workers N       threads that serve, 0 for one per core (WORKERS, 1)
-  --env-file FILE   settings, one NAME=value a line (.env)
-  --help, --version
+Usage: node src/main.ts [options]
 
-Every setting is an environment variable or a line of the .env file; see
-.env.example for all of them. Stop with Ctrl-C: what is in flight finishes.
-SIGUSR2 lowers LOG_LEVEL to debug, and the next one raises it again.
+  --host ADDRESS    address to listen on            HOST, 127.0.0.1
+  --port PORT       port, 0 for any free one        PORT, 8000
+  --workers N       threads, 0 for one per core     WORKERS, 1
+  --env-file FILE   settings, one NAME=value a line, instead of .env
+  -h, --help        this text
+  -v, --version     the version
+
+Every setting is an environment variable or a line of .env; a flag goes over
+both. .env.example lists them all, with what they accept and their defaults.
+
+  node src/main.ts --port 0                         on any free port
+  DATABASE_URL=sqlite::memory: node src/main.ts     keeps nothing
+
+Ctrl-C and SIGTERM stop it when what is in flight has finished, a second one
+at once. SIGUSR2 lowers LOG_LEVEL to debug, the next one raises it again.
 `;
 
 const OLDEST_NODE = [24, 15] as const;
@@ -64,6 +72,7 @@ async function serve(): Promise<void> {
   const cache = fileURLToPath(new URL('../.cache', import.meta.url));
   if (existsSync(cache)) enableCompileCache(cache);
   const { loadConfigFiles } = await import('./core/config.ts');
+  const { rootOf, startFault } = await import('./core/start_fault.ts');
   const { checkDatabaseUrl, openDatabase, sqliteFile } = await import('./db/session.ts');
   const { toRedisTarget } = await import('./wire/redis_target.ts');
   const loaded = loadConfigFiles({
@@ -84,11 +93,12 @@ async function serve(): Promise<void> {
   const { announce } = await import('./telemetry/banner.ts');
 
   const pretty = config.logFormat === 'pretty' || (config.logFormat === 'auto' && isatty(1));
+  const color = pretty && isatty(1) && !process.env['NO_COLOR'];
   const sink = openSink(1);
   const log = createLog({
     level: config.logLevel,
     format: pretty ? 'pretty' : 'json',
-    color: pretty && isatty(1) && !process.env['NO_COLOR'],
+    color,
     now: Date.now,
     sink,
   });
@@ -145,30 +155,14 @@ async function serve(): Promise<void> {
       databaseFile: sqliteFile(config.databaseUrl),
       limitStore: config.redisUrl === undefined ? 'memory' : 'redis',
       workers: config.workers,
-      limit: config.rateLimitDefault,
+      limits: { request: config.rateLimitDefault, login: config.rateLimitLogin },
     } as const;
-    announce(started, pretty, log, sink.write);
+    announce(started, { pretty, color }, log, sink.write);
     for (const text of [...loaded.warnings, warning, limiterFault]) if (text !== undefined) log.warn(text);
     for (const { version, name } of migrated) log.info('migrated', { version, name });
     if (madeAdmin) log.event('admin.first_created', { email: config.firstAdminEmail });
     log.flush();
   } catch (error) {
-    giveUp([reasonOf(error)]);
+    giveUp([startFault(error, config)]);
   }
-}
-
-/** Why the server could not start, as one sentence for who starts it. */
-function reasonOf(error: unknown): string {
-  const { code, message, cause } = error as NodeJS.ErrnoException;
-  if (code === 'EADDRINUSE') return 'PORT: is in use by another program; accepted: a free port, or 0 for any';
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return 'HOST: is no address of this machine; accepted: one that is';
-  if (code === 'EACCES' && /listen/.test(message)) return 'PORT: may not be used by this user; accepted: 1024 or above';
-  if (code === 'unavailable') return `The server could not start without its database: ${rootOf(error)}`;
-  return `The server could not start: ${message}${cause instanceof Error ? ` (${rootOf(cause)})` : ''}`;
-}
-
-/** What is at the bottom of an error. Several addresses of one name fail as an AggregateError without a message. */
-function rootOf(error: unknown): string {
-  const { code, message, cause } = error as NodeJS.ErrnoException;
-  return cause instanceof Error ? rootOf(cause) : message || String(code);
 }

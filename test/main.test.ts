@@ -51,6 +51,7 @@ suite('main', { concurrency: 2 }, () => {
     for (const flag of ['--host', '--port', '--workers', '--env-file', '--help', '--version']) {
       assert.ok(help.stdout.includes(flag), flag);
     }
+    for (const line of help.stdout.split('\n')) assert.ok(line.length <= 80, line);
     const { version: expected } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
     assert.deepEqual([version.code, version.stdout, version.stderr], [0, `${expected}\n`, '']);
     assert.deepEqual(readdirSync(folder), []);
@@ -92,13 +93,13 @@ suite('main', { concurrency: 2 }, () => {
     writeFileSync(path.join(folder, 'short.key'), 'short\n');
     writeFileSync(path.join(folder, 'text.db'), 'this is no database at all, whatever its name may say'.repeat(20));
     const hindrances: [sentence: RegExp, argv: string[], env?: Record<string, string>][] = [
-      [/^PORT: is in use by another program; accepted: a free port, or 0 for any$/, ['--port', taken]],
-      [/^HOST: is no address of this machine; accepted: one that is$/, ['--host', '192.0.2.1', '--port', '0']],
-      [/^HOST: is no address of this machine; accepted: one that is$/, ['--host', 'nothing.invalid', '--port', '0']],
+      [/^PORT: \d+ is in use by another program; stop that, or use another port: --port \d+ /, ['--port', taken]],
+      [/^HOST: \S+ is no address of this machine; accepted: one that is/, ['--host', '192.0.2.1', '--port', '0']],
+      [/^HOST: \S+ is no address of this machine; accepted: one that is/, ['--host', 'nothing.invalid', '--port', '0']],
       [/^JWT_SECRET_FILE: nothing can't be read or is empty; accepted: /, [], { JWT_SECRET_FILE: 'nothing' }],
       [/^The server could not start: .*short\.key holds no key/, ['--port', '0'], { DATABASE_URL: 'sqlite:./short' }],
-      [/^The server could not start: /, ['--port', '0'], { DATABASE_URL: 'sqlite:./text.db' }],
-      [/^The server could not start: /, ['--port', '0'], { DATABASE_URL: 'sqlite:./directory' }],
+      [/^DATABASE_URL: that file is no SQLite database; accepted: /, ['--port', '0'], { DATABASE_URL: 'sqlite:./text.db' }],
+      [/^DATABASE_URL: .*directory can't be used: it is a folder; /, ['--port', '0'], { DATABASE_URL: 'sqlite:./directory' }],
     ];
     await Promise.all(
       hindrances.map(async ([sentence, argv, env]) => {

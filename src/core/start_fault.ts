@@ -1,0 +1,42 @@
+const WORDS: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EROFS: 'the file system is read-only',
+  EISDIR: 'it is a folder',
+  ENOTDIR: 'part of its path is no folder',
+  ENOENT: 'its folder can not be made',
+  ENOSPC: 'the disk is full',
+};
+
+/** SQLite's result code for a file that holds something else (SQLITE_NOTADB). */
+const NOT_A_DATABASE = 26;
+
+/** Why the server could not start and what to do, as one sentence for who starts it: a setting's name when one is at fault. */
+export function startFault(error: unknown, { host, port }: { host: string; port: number }): string {
+  const { code, message, cause, path, syscall } = error as NodeJS.ErrnoException;
+  if (code === 'EADDRINUSE') {
+    const next = port < 65_535 ? port + 1 : 0;
+    return `PORT: ${port} is in use by another program; stop that, or use another port: --port ${next} (0: any free one)`;
+  }
+  if (syscall === 'getaddrinfo' || code === 'EADDRNOTAVAIL') {
+    return `HOST: ${host} is no address of this machine; accepted: one that is, 127.0.0.1 for this machine alone`;
+  }
+  if (code === 'EACCES' && syscall === 'listen') {
+    return `PORT: ${port} may not be used by this user; accepted: 1024 or above, with a proxy in front for the others`;
+  }
+  if (path !== undefined) {
+    const why = WORDS[code ?? ''] ?? message;
+    return `DATABASE_URL: ${path} can't be used: ${why}; accepted: sqlite:FILE in a folder that this user may write`;
+  }
+  if ((error as { errcode?: number }).errcode === NOT_A_DATABASE) {
+    return 'DATABASE_URL: that file is no SQLite database; accepted: sqlite:FILE where FILE is one, or is not there yet';
+  }
+  if (code === 'unavailable') return `The server could not start without its database: ${rootOf(error)}`;
+  return `The server could not start: ${message}${cause instanceof Error ? ` (${rootOf(cause)})` : ''}`;
+}
+
+/** What is at the bottom of an error. Several addresses of one name fail as an AggregateError without a message. */
+export function rootOf(error: unknown): string {
+  const { code, message, cause } = error as NodeJS.ErrnoException;
+  return cause instanceof Error ? rootOf(cause) : message || String(code);
+}
