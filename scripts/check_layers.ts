@@ -23,7 +23,8 @@ const rooms: Record<string, { imports: string[]; types?: string[] }> = {
   'schemas': { imports: ['core', 'db/models.ts', 'http/schema.ts'], types: ['db'] },
   'api': { imports: ['core', 'http', 'db', 'jobs', 'schemas'], types: ['telemetry'] },
   'app.ts': { imports: ['core', 'http', 'wire', 'db', 'jobs', 'telemetry', 'schemas', 'api'] },
-  'main.ts': { imports: ['core', 'http', 'wire', 'db', 'jobs', 'telemetry', 'schemas', 'api', 'app.ts'] },
+  'threads': { imports: ['core', 'db', 'telemetry', 'app.ts'] },
+  'main.ts': { imports: ['core', 'http', 'wire', 'db', 'jobs', 'telemetry', 'schemas', 'api', 'app.ts', 'threads'] },
 };
 
 /** Whether `import type` counts when circles of files are looked for. The entry of a thread never does. */

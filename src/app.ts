@@ -6,7 +6,8 @@ import { createPipeline } from './api/pipeline.ts';
 import { apiRoutes } from './api/router.ts';
 import { sendsMail } from './core/config.ts';
 import type { Config } from './core/config.ts';
-import { createPasswords } from './core/passwords.ts';
+import { createHashThreads, createPasswords } from './core/passwords.ts';
+import type { Hashes } from './core/passwords.ts';
 import { InMemoryStore, policy } from './core/rate_limit.ts';
 import type { BucketStore } from './core/rate_limit.ts';
 import { FallbackStore } from './core/rate_limit_fallback.ts';
@@ -33,6 +34,7 @@ import { createRegistry } from './telemetry/metrics.ts';
 import { createRecorder } from './telemetry/recorder.ts';
 import { addDatabaseMetrics, addProcessMetrics, openThreadMetrics } from './telemetry/runtime_metrics.ts';
 import type { ProcessFigures, ThreadFigures } from './telemetry/runtime_metrics.ts';
+import type { Snapshot } from './telemetry/metrics_text.ts';
 import { createServerMetrics } from './telemetry/server_metrics.ts';
 import type { ServerMetrics } from './telemetry/server_metrics.ts';
 import { queryCall, redisCall } from './telemetry/spans.ts';
@@ -56,23 +58,41 @@ export interface Parts {
   monotonic(): number;
   /** Where the runtime's own figures come from: `process`. Without it there are none. */
   figures?: ProcessFigures & ThreadFigures;
+  /** In a thread that serves beside others: what the process has once. Without it the application is alone. */
+  ofProcess?: OfProcess;
+}
+
+export interface OfProcess {
+  hashes: Hashes;
+  buckets: BucketStore;
+  /** The metrics of all threads. */
+  metricsText(): Promise<string>;
+  /** Jobs have been enqueued. */
+  wakeJobs(): void;
 }
 
 export interface Application {
   app: App;
   routes: readonly Route<App>[];
   server: HttpServer;
-  /** Schema, first administrator and shared buckets: what was done, and why the latter are not used at first. */
+  /** What derives the keys of passwords. */
+  hashes: Hashes;
+  /** What this thread has counted. */
+  snapshot(): Snapshot;
+  /**
+   * Schema, first administrator and shared buckets: what was done, and why the latter are not used at first. Beside
+   * others only the buckets are looked at.
+   */
   prepare(): Promise<{ migrated: Migration[]; madeAdmin: boolean; limiterFault: string | undefined }>;
   /** Begins to work on jobs; the schema has to be there. */
   work(): void;
-  /** Drains the server and the jobs, then closes what the application holds. */
-  stop(): Promise<void>;
+  /** Drains the server and the jobs; when `others` have stopped as well, closes what the application holds. */
+  stop(others?: Promise<void>): Promise<void>;
 }
 
 /** Assembles the application; it does not listen. */
 export function createApp(parts: Parts): Application {
-  const { config, version, keys, db, sharedBuckets, log, now, monotonic, figures } = parts;
+  const { config, version, keys, db, sharedBuckets, log, now, monotonic, figures, ofProcess } = parts;
   const registry = createRegistry();
   const metrics = createServerMetrics(registry);
   const recorder = createRecorder(log, metrics, monotonic);
@@ -81,28 +101,24 @@ export function createApp(parts: Parts): Application {
   const routes = apiRoutes(config);
   const router = createRouter(routes);
   const documents = lazyDocuments(routes, version);
-  const local = new InMemoryStore({ maxKeys: config.rateLimitMaxKeys, now: monotonic });
-  const shared = tracing === undefined ? sharedBuckets : sharedBuckets && traceBuckets(sharedBuckets, tracing);
-  const limiter = createLimiter(local, shared, log);
-  const worker = openWorker(parts, metrics);
+  const local = ofProcess?.buckets ?? new InMemoryStore({ maxKeys: config.rateLimitMaxKeys, now: monotonic });
+  const shared = sharedBuckets && tracing ? traceBuckets(sharedBuckets, tracing) : sharedBuckets;
+  const limiter = createLimiter(local, shared, ofProcess === undefined ? log : undefined);
+  const hashing = { concurrency: config.scryptConcurrency, queue: config.scryptQueue };
+  const hashes = ofProcess?.hashes ?? createHashThreads(hashing);
+  const worker = ofProcess === undefined ? openWorker(parts, metrics) : undefined;
   const app: App = {
     config,
     db: tracing === undefined ? db : traceDatabase(db, tracing),
     log,
-    jobs: worker,
+    jobs: worker ?? { wake: ofProcess!.wakeJobs },
     sendsMail: sendsMail(config),
     now,
     documents,
     metrics,
-    metricsText: () => registry.render(),
+    metricsText: ofProcess?.metricsText ?? (() => registry.render()),
     event: recorder.event,
-    passwords: createPasswords({
-      log2N: config.scryptLog2N,
-      r: config.scryptR,
-      p: config.scryptP,
-      concurrency: config.scryptConcurrency,
-      queue: config.scryptQueue,
-    }),
+    passwords: createPasswords({ log2N: config.scryptLog2N, r: config.scryptR, p: config.scryptP, ...hashing }, hashes),
     tokens: createTokens({ keys, issuer: config.jwtIssuer, audience: config.jwtAudience }),
     limits: {
       default: policy('default', config.rateLimitDefault),
@@ -119,11 +135,11 @@ export function createApp(parts: Parts): Application {
     metrics.passwordQueueDepth.set(app.passwords.waiting);
     metrics.rateLimitStoreUp.set(limiter.isUp() ? 1 : 0);
   });
-  if (figures !== undefined) addProcessMetrics(registry, figures, now);
+  if (figures !== undefined && ofProcess === undefined) addProcessMetrics(registry, figures, now);
   const threadMetrics = figures === undefined ? undefined : openThreadMetrics(registry, figures);
   const file = sqliteFile(config.databaseUrl);
-  if (file !== undefined && file !== ':memory:') addDatabaseMetrics(registry, file);
-  const purge = openPurge({
+  if (file !== undefined && file !== ':memory:' && ofProcess === undefined) addDatabaseMetrics(registry, file);
+  const purge = ofProcess !== undefined ? undefined : openPurge({
     db,
     now,
     onPurged: (sessions) => metrics.sessionsPurged.inc(sessions),
@@ -155,8 +171,11 @@ export function createApp(parts: Parts): Application {
     app,
     routes,
     server,
+    hashes,
+    snapshot: registry.snapshot,
 
     async prepare() {
+      if (ofProcess !== undefined) return { migrated: [], madeAdmin: false, limiterFault: await limiter.start() };
       const migrated = await migrate(db);
       const { firstAdminEmail: email, firstAdminPassword: password } = config;
       const wanted = email !== undefined && password !== undefined;
@@ -164,14 +183,14 @@ export function createApp(parts: Parts): Application {
       return { migrated, madeAdmin, limiterFault: await limiter.start() };
     },
 
-    work: worker.start,
+    work: () => worker?.start(),
 
-    async stop() {
+    async stop(others) {
       // What requests enqueue from now on is left for the next worker: nothing of it is lost.
-      await Promise.all([server.drain(config.shutdownTimeout), worker.stop(config.shutdownTimeout)]);
+      await Promise.all([others, server.drain(config.shutdownTimeout), worker?.stop(config.shutdownTimeout)]);
       threadMetrics?.close();
       lag.close();
-      await purge.close();
+      await purge?.close();
       await app.passwords.close();
       await app.buckets.close();
       await db.close();
@@ -198,8 +217,8 @@ const traceBuckets = (buckets: BucketStore, tracing: Tracing): BucketStore => ({
   close: () => buckets.close(),
 });
 
-/** The shared buckets as long as they work, else the local ones; `start` says why not the former. */
-function createLimiter(local: BucketStore, shared: BucketStore | undefined, log: Log) {
+/** The shared buckets as long as they work, else the local ones; `start` says why not the former, `log` when it changes. */
+function createLimiter(local: BucketStore, shared: BucketStore | undefined, log: Log | undefined) {
   if (shared === undefined) return { buckets: local, isUp: () => true, start: async () => undefined };
   let started = false;
   let fault: string | undefined;
@@ -209,7 +228,7 @@ function createLimiter(local: BucketStore, shared: BucketStore | undefined, log:
     random: Math.random,
     onChange(up, reason) {
       fault = up ? undefined : `Redis is away, so limits hold for this process alone: ${reason}`;
-      if (started) log[up ? 'info' : 'warn'](fault ?? 'Redis is back: limits hold across instances again.');
+      if (started) log?.[up ? 'info' : 'warn'](fault ?? 'Redis is back: limits hold across instances again.');
     },
   });
   return {

@@ -1,8 +1,15 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { enableCompileCache } from 'node:module';
+import os from 'node:os';
 import { isatty } from 'node:tty';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { isMainThread } from 'node:worker_threads';
+
+import type { Config } from './core/config.ts';
+import type { BucketStore } from './core/rate_limit.ts';
+import type { Level, Log } from './telemetry/log.ts';
+import type { ServingData } from './threads/verbs.ts';
 
 const { version: VERSION } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 
@@ -57,8 +64,10 @@ if (major < OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor < OLDEST_NODE[1
   const oldest = OLDEST_NODE.join('.');
   giveUp([`Node ${oldest} or newer is needed and this is ${process.versions.node}: npx -y node@24 src/main.ts`]);
 }
-const flags = readFlags();
-if (flags.help) {
+const flags = isMainThread ? readFlags() : {};
+if (!isMainThread) {
+  await serveBesideOthers();
+} else if (flags.help) {
   process.stdout.write(HELP);
 } else if (flags.version) {
   process.stdout.write(`${VERSION}\n`);
@@ -95,19 +104,12 @@ async function serve(): Promise<void> {
   const pretty = config.logFormat === 'pretty' || (config.logFormat === 'auto' && isatty(1));
   const color = pretty && isatty(1) && !process.env['NO_COLOR'];
   const sink = openSink(1);
-  const log = createLog({
-    level: config.logLevel,
-    format: pretty ? 'pretty' : 'json',
-    color,
-    now: Date.now,
-    sink,
-  });
+  const form = { level: config.logLevel, format: pretty ? 'pretty' : 'json', color } as const;
+  const log = createLog({ ...form, now: Date.now, sink });
   process.on('exit', () => log.close());
-  process.on('uncaughtException', (error) => {
-    log.error('The server ends: something was thrown that nobody caught.', { error });
-    process.exit(1);
-  });
+  endOnUncaught('The server ends: something was thrown that nobody caught.', log);
 
+  let setLogLevel = (_level: Level): void => {};
   let end: (() => Promise<void>) | undefined;
   let stopping = false;
   const stop = async (signal: NodeJS.Signals): Promise<void> => {
@@ -122,28 +124,39 @@ async function serve(): Promise<void> {
   process.on('SIGINT', stop);
   process.on('SIGUSR2', () => {
     log.level = log.level === 'debug' ? config.logLevel : 'debug';
+    setLogLevel(log.level);
     log.announce('log level', { lowest: log.level });
   });
 
-  const [seconds, nanoseconds] = process.hrtime();
-  const monotonic = (): number => {
-    const [s, ns] = process.hrtime();
-    return (s - seconds) * 1e9 + (ns - nanoseconds);
-  };
+  const origin = process.hrtime();
+  const monotonic = monotonicSince(origin);
+  const count = config.workers === 0 ? os.availableParallelism() : config.workers;
 
   try {
     const { keys, warning } = signingKeys(config);
     const onWait = (error: unknown): void =>
       log.warn('The database is away; the server starts when it answers.', { reason: rootOf(error) });
-    const db = await openDatabase(config, { monotonic, onWait });
-    const { openRedisBuckets } = config.redisUrl === undefined ? {} : await import('./wire/redis_buckets.ts');
-    const sharedBuckets = await openRedisBuckets?.(config.redisUrl!, monotonic);
+    const part = partOf(config, count);
+    const db = await openDatabase(part, { monotonic, onWait });
+    const sharedBuckets = await openSharedBuckets(config, monotonic);
     const own = { version: VERSION, now: Date.now, monotonic, figures: process };
     const application = createApp({ ...own, config, keys, db, sharedBuckets, log });
     const { migrated, madeAdmin, limiterFault } = await application.prepare();
-    const port = await application.server.listen(config);
+    const threads = count === 1 ? undefined : await (await import('./threads/supervisor.ts')).openServingThreads({
+      ...application,
+      count,
+      entry: new URL(import.meta.url),
+      data: { config: part, version: VERSION, keys, origin, log: form },
+      db,
+      log,
+      wakeJobs: application.app.jobs.wake,
+      onReplaced: (reason) => application.app.metrics.threadsReplaced.of(reason).inc(),
+      monotonic,
+    });
+    const port = threads?.port ?? (await application.server.listen(config));
     application.work();
-    end = application.stop;
+    if (threads !== undefined) setLogLevel = threads.setLogLevel;
+    end = () => application.stop(threads?.stop());
 
     const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
     const started = {
@@ -154,7 +167,7 @@ async function serve(): Promise<void> {
       database: db.kind,
       databaseFile: sqliteFile(config.databaseUrl),
       limitStore: config.redisUrl === undefined ? 'memory' : 'redis',
-      workers: config.workers,
+      workers: count,
       limits: { request: config.rateLimitDefault, login: config.rateLimitLogin },
     } as const;
     announce(started, { pretty, color }, log, sink.write);
@@ -165,4 +178,44 @@ async function serve(): Promise<void> {
   } catch (error) {
     giveUp([startFault(error, config)]);
   }
+}
+
+/** One of the threads that serve: the main one has checked, migrated and announced everything. */
+async function serveBesideOthers(): Promise<void> {
+  const { serveInThread } = await import('./threads/serve.ts');
+  const { threadData } = await import('./core/threads.ts');
+  const data = threadData<ServingData>();
+  const monotonic = monotonicSince(data.origin);
+  const sharedBuckets = await openSharedBuckets(data.config, monotonic);
+  const log = await serveInThread(data, { now: Date.now, monotonic, figures: process, sharedBuckets });
+  endOnUncaught('The thread ends: something was thrown that nobody caught.', log);
+}
+
+function endOnUncaught(message: string, log: Log): void {
+  process.on('uncaughtException', (error) => {
+    log.error(message, { error });
+    log.close();
+    process.exit(1);
+  });
+}
+
+/** Nanoseconds since a moment of `process.hrtime`, the same in every thread. */
+function monotonicSince([seconds, nanoseconds]: [seconds: number, nanoseconds: number]): () => number {
+  return () => {
+    const [s, ns] = process.hrtime();
+    return (s - seconds) * 1e9 + (ns - nanoseconds);
+  };
+}
+
+/** The limiter's buckets in Redis, where there is one. Its client is loaded only then. */
+async function openSharedBuckets({ redisUrl }: Config, monotonic: () => number): Promise<BucketStore | undefined> {
+  if (redisUrl === undefined) return undefined;
+  const { openRedisBuckets } = await import('./wire/redis_buckets.ts');
+  return openRedisBuckets(redisUrl, monotonic);
+}
+
+/** What each of the threads may have of what is bounded for the process: the main one has its part as well. */
+function partOf(config: Config, count: number): Config {
+  if (count === 1) return config;
+  return { ...config, databasePoolMax: Math.max(1, Math.floor(config.databasePoolMax / (count + 1))) };
 }

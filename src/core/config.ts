@@ -221,17 +221,12 @@ function contradictions(config: Config, explicit: ReadonlySet<SettingName>): str
   if (config.databaseUrl === 'sqlite::memory:' && config.workers !== 1) {
     faults.push('WORKERS: threads can not share sqlite::memory:; accepted with it: 1');
   }
-  return [...faults, ...unfinished(config)];
+  return faults;
 }
 
 /** In production mail goes out only where MAIL_URL says so: `log:`, the default, would write secrets to the log. */
 export const sendsMail = ({ environment, mailUrl }: Pick<Config, 'environment' | 'mailUrl'>): boolean =>
   environment !== 'production' || mailUrl !== 'log:';
-
-/** Settings whose feature is not in this version are refused rather than ignored. */
-function unfinished(config: Config): string[] {
-  return config.workers === 1 ? [] : ['WORKERS: more than one thread is not in this version; accepted: 1'];
-}
 
 const GENERATE = `node -p "crypto.randomBytes(32).toString('base64url')"`;
 

@@ -13,7 +13,17 @@ export interface ScryptCost {
   p: number;
 }
 
-export interface PasswordSettings extends ScryptCost {
+/** What derives keys, a bounded number of them at once. */
+export interface Hashes {
+  /** The derived key. Past the bound of those that may wait it refuses at once. */
+  run(job: HashJob): Promise<Uint8Array>;
+  /** Jobs that wait, and whether the next one would be refused. */
+  readonly waiting: number;
+  readonly full: boolean;
+  close(): Promise<void>;
+}
+
+export interface HashSettings {
   /** Hashes at once; 0 = one per core. */
   concurrency: number;
   /** Hashes that may wait. */
@@ -21,6 +31,8 @@ export interface PasswordSettings extends ScryptCost {
   /** How long a thread without work is kept, ms; 5,000 when left out. */
   idleMs?: number;
 }
+
+export interface PasswordSettings extends ScryptCost, HashSettings {}
 
 export interface Passwords {
   /** A PHC string (`$scrypt$ln=15,r=8,p=3$salt$hash`) with a salt of its own. */
@@ -41,8 +53,9 @@ export interface Passwords {
 const SALT_BYTES = 16;
 const HASH_BYTES = 32;
 
-export function createPasswords({ concurrency, queue, idleMs = 5_000, ...cost }: PasswordSettings): Passwords {
-  const threads = createHashThreads(concurrency || os.availableParallelism(), queue, idleMs);
+export function createPasswords(settings: PasswordSettings, threads = createHashThreads(settings)): Passwords {
+  const { log2N, r, p } = settings;
+  const cost = { log2N, r, p };
   const decoy = toPhc(cost, randomBytes(SALT_BYTES), randomBytes(HASH_BYTES));
 
   return {
@@ -95,7 +108,8 @@ interface Waiting {
  * Threads that hash, one job each at a time, started when there is work and ended when there was none for a while:
  * neither the event loop nor libuv's pool (files, DNS) waits behind a password.
  */
-function createHashThreads(most: number, maxWaiting: number, idleMs: number) {
+export function createHashThreads({ concurrency, queue: maxWaiting, idleMs = 5_000 }: HashSettings): Hashes {
+  const most = concurrency || os.availableParallelism();
   const idle: Worker[] = [];
   const busy = new Map<Worker, Waiting>();
   const queue: Waiting[] = [];
@@ -155,8 +169,7 @@ function createHashThreads(most: number, maxWaiting: number, idleMs: number) {
       return queue.length >= maxWaiting && idle.length === 0 && busy.size >= most;
     },
 
-    /** The derived key. Past `maxWaiting` it refuses at once. */
-    run(job: HashJob): Promise<Uint8Array> {
+    run(job) {
       return new Promise((resolve, reject) => {
         const waiting = { job, resolve, reject };
         const thread = idle.pop() ?? (busy.size < most ? start() : undefined);

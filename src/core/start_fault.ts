@@ -24,6 +24,7 @@ export function startFault(error: unknown, { host, port }: { host: string; port:
   if (code === 'EACCES' && syscall === 'listen') {
     return `PORT: ${port} may not be used by this user; accepted: 1024 or above, with a proxy in front for the others`;
   }
+  if (code === 'ENOTSUP') return 'WORKERS: threads can not share a port on this system; accepted here: 1';
   if (path !== undefined) {
     const why = WORDS[code ?? ''] ?? message;
     return `DATABASE_URL: ${path} can't be used: ${why}; accepted: sqlite:FILE in a folder that this user may write`;

@@ -1,3 +1,5 @@
+import type { MessagePort } from 'node:worker_threads';
+
 import type { Maybe } from '../core/maybe.ts';
 
 /** What a column can hold, the same in every engine: times are integers (ms since 1970), flags are 0 or 1. */
@@ -50,6 +52,8 @@ export interface Database {
    * did not change the number of rows that it must.
    */
   write(statements: readonly Statement[]): Promise<Outcome[] | undefined>;
+  /** Where there is one writer for the whole process: writes for the thread that has the other end of the port. */
+  serveWriter?(port: MessagePort): void;
   /** Brings the schema up to date, one instance at a time; the versions applied now. Refuses a changed or newer one. */
   migrate(migrations: readonly Migration[]): Promise<Migration[]>;
   /** Resolves when the database answers; rejects with the reason otherwise. */

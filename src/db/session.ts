@@ -1,3 +1,5 @@
+import type { MessagePort } from 'node:worker_threads';
+
 import type { Config } from '../core/config.ts';
 import { toPostgresAddress } from '../wire/postgres_url.ts';
 import type { Database } from './database.ts';
@@ -10,15 +12,17 @@ export interface DatabaseParts {
   monotonic: () => number;
   /** Called once when `migrate` finds nobody there and goes on asking. */
   onWait?: (reason: unknown) => void;
+  /** In a thread beside others: opens a way to the process's one writer, for an engine that has such. */
+  toWriter?: () => MessagePort;
 }
 
 /** The database that DATABASE_URL names; nothing is touched before its first use. Only its engine is loaded. */
 export async function openDatabase(
   { databaseUrl, databasePoolMax }: Pick<Config, 'databaseUrl' | 'databasePoolMax'>,
-  { monotonic, onWait = () => {} }: DatabaseParts,
+  { monotonic, onWait = () => {}, toWriter }: DatabaseParts,
 ): Promise<Database> {
   const file = sqliteFile(databaseUrl);
-  if (file !== undefined) return (await import('./sqlite.ts')).openSqlite({ file });
+  if (file !== undefined) return (await import('./sqlite.ts')).openSqlite({ file, toWriter });
   const { openPostgres } = await import('./postgres.ts');
   const now = (): number => monotonic() / 1e6;
   return openPostgres({ url: databaseUrl, poolMax: databasePoolMax, now, patienceMs: PATIENCE_MS, onWait });

@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs';
+import type { MessagePort } from 'node:worker_threads';
 
 import { pendingMigrations } from './migrations.ts';
 import type { Database, Migration, Row } from './database.ts';
@@ -6,21 +7,25 @@ import { connect, toError, toFault } from './sqlite_connection.ts';
 import type { SqliteConnection } from './sqlite_connection.ts';
 import { createWriter, settle } from './sqlite_writer.ts';
 import type { SqliteWriter } from './sqlite_writer.ts';
+import { createWriterThread } from './sqlite_writer_owner.ts';
 
 export interface SqliteOptions {
   /** A path, or `:memory:` for a database that one thread keeps to itself and that ends with it. */
   file: string;
   /** How long a write waits for another process that holds the lock. */
   lockTimeoutMs?: number;
+  /** Opens a way to the writer of another thread of this process; without it there is one of our own. */
+  toWriter?: (() => MessagePort) | undefined;
 }
 
 /** Longer than for a request: other instances may be migrating. */
 const MIGRATION_LOCK_TIMEOUT_MS = 15_000;
 
 /** SQLite in WAL mode: reads on a read-only connection of this thread, writes on the writer thread. */
-export function openSqlite({ file, lockTimeoutMs = 2_000 }: SqliteOptions): Database {
+export function openSqlite({ file, lockTimeoutMs = 2_000, toWriter }: SqliteOptions): Database {
   const memory = file === ':memory:' ? connect(file) : undefined;
-  const writer = memory === undefined ? createWriter(file, lockTimeoutMs) : inline(memory);
+  const thread = memory ?? toWriter ? undefined : createWriterThread({ file, lockTimeoutMs });
+  const writer = memory === undefined ? createWriter(toWriter ?? thread!.connect, thread?.whyGone) : inline(memory);
   let reader = memory;
 
   let snapshot = false;
@@ -56,6 +61,7 @@ export function openSqlite({ file, lockTimeoutMs = 2_000 }: SqliteOptions): Data
     one: (sql, params) => reading((connection) => connection.one(sql, params)),
     all: (sql, params) => reading((connection) => connection.all(sql, params)),
     write: (statements) => writer.write(statements).finally(endSnapshot),
+    ...(thread === undefined ? {} : { serveWriter: thread.serve }),
 
     async migrate(migrations) {
       const connection = memory ?? connect(file, { lockTimeoutMs: MIGRATION_LOCK_TIMEOUT_MS });
@@ -77,6 +83,7 @@ export function openSqlite({ file, lockTimeoutMs = 2_000 }: SqliteOptions): Data
       if (reader !== memory) reader?.close();
       reader = undefined;
       await writer.close();
+      await thread?.close();
       memory?.close();
     },
   };

@@ -22,6 +22,8 @@ export interface Log {
   announce(msg: string, fields?: Fields): void;
   /** Something an auditor looks for (`auth.login`), with who and from where in `fields`; `level` defaults to info. */
   event(event: string, fields: Fields, level?: Level): void;
+  /** Whole lines that the log of another thread has composed. */
+  relay(lines: string): void;
   /** At level info, from status 500 on at level error. */
   request(line: RequestLine): void;
   /** The lowest level that is written; may be set while the server runs. */
@@ -70,9 +72,9 @@ export function createLog({ level, format, color, now, sink, schedule = soon }: 
     batchLines = 0;
   }
 
-  function add(line: string): void {
+  function add(line: string, count = 1): void {
     batch += line;
-    batchLines++;
+    batchLines += count;
     if (closed) flush();
     else if (batch.length >= batchLength) handOver();
     else if (!scheduled) {
@@ -106,6 +108,7 @@ export function createLog({ level, format, color, now, sink, schedule = soon }: 
     event(event, fields, at = 'info') {
       if (levels.indexOf(at) >= threshold) add(compose(at, event, event, fields));
     },
+    relay: (lines) => add(lines, lines.split('\n').length - 1),
     request(line) {
       const at = line.status >= 500 ? 'error' : 'info';
       if (levels.indexOf(at) < threshold) return;

@@ -45,7 +45,7 @@ function addBuckets(
 }
 
 /** One metric per name and one series per label values, in the order in which they first appear. */
-function merged(snapshots: readonly Snapshot[]): Iterable<MetricSnapshot> {
+export function merged(snapshots: readonly Snapshot[]): Iterable<MetricSnapshot> {
   const metrics = new Map<string, { metric: MetricSnapshot; series: Map<string, MetricSnapshot['series'][number]> }>();
   for (const metric of snapshots.flat()) {
     let entry = metrics.get(metric.name);

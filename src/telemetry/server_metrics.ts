@@ -13,6 +13,8 @@ export interface ServerMetrics {
   authEvents: Labelled<readonly ['event'], Counter>;
   jobs: Labelled<readonly ['kind', 'outcome'], Counter>;
   sessionsPurged: Counter;
+  /** Threads that had served and died. */
+  threadsReplaced: Labelled<readonly ['reason'], Counter>;
 }
 
 /**
@@ -81,9 +83,10 @@ export function createServerMetrics(registry: Registry): ServerMetrics {
     },
     inFlight: registry.gauge('http_requests_in_flight', 'Requests being answered.').of(),
     rateLimitStoreUp,
-    passwordQueueDepth: registry.gauge('password_hash_queue_depth', 'Passwords that wait to be hashed.').of(),
+    passwordQueueDepth: registry.gauge('password_hash_queue_depth', 'Passwords that wait to be hashed.', [], 'max').of(),
     authEvents: registry.counter('auth_events_total', 'Security events, by name.', ['event']),
     jobs: registry.counter('jobs_total', 'Background jobs run, by kind and outcome.', ['kind', 'outcome']),
     sessionsPurged: registry.counter('sessions_purged_total', 'Expired sessions that were deleted.').of(),
+    threadsReplaced: registry.counter('serving_threads_replaced_total', 'Threads that died and were replaced.', ['reason']),
   };
 }
