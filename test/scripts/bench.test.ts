@@ -116,7 +116,7 @@ test('the table tells which goals are reached and what makes it worthless', () =
 test('a wrong option is refused in one sentence, before anything is started', () => {
   const script = join(import.meta.dirname, '../../scripts/bench.ts');
   const table: [args: string[], message: string][] = [
-    [['--only', 'ping,pong'], "--only: 'pong' is none of start, memory, ping, me, refresh, login, flood\n"],
+    [['--only', 'ping,pong'], "--only: 'pong' is none of start, memory, ping, me, refresh, login, flood, metrics, limiter-redis, postgres\n"],
     [['--rounds', '0'], '--rounds: a whole number from 1\n'],
     [['--duration', 'x'], '--duration: whole seconds from 1\n'],
     [['--set', 'PORT'], "--set: NAME=VALUE, not 'PORT'\n"],
