@@ -26,7 +26,7 @@ import { createHttpServer } from './http/server.ts';
 import type { HttpServer } from './http/server.ts';
 import { tasks } from './jobs/tasks.ts';
 import { createWorker } from './jobs/worker.ts';
-import type { JobWorker } from './jobs/worker.ts';
+import type { JobWorker, WorkerOptions } from './jobs/worker.ts';
 import { openLag } from './telemetry/lag.ts';
 import type { Log } from './telemetry/log.ts';
 import { createRegistry } from './telemetry/metrics.ts';
@@ -35,7 +35,7 @@ import { addDatabaseMetrics, addProcessMetrics, openThreadMetrics } from './tele
 import type { ProcessFigures, ThreadFigures } from './telemetry/runtime_metrics.ts';
 import { createServerMetrics } from './telemetry/server_metrics.ts';
 import type { ServerMetrics } from './telemetry/server_metrics.ts';
-import { queryCall, redisCall } from './telemetry/spans.ts';
+import { jobCall, queryCall, redisCall } from './telemetry/spans.ts';
 import { createTracing, incomingTraceId } from './telemetry/tracing.ts';
 import type { Tracing } from './telemetry/tracing.ts';
 import { openMail } from './wire/mail.ts';
@@ -84,10 +84,11 @@ export function createApp(parts: Parts): Application {
   const local = new InMemoryStore({ maxKeys: config.rateLimitMaxKeys, now: monotonic });
   const shared = tracing === undefined ? sharedBuckets : sharedBuckets && traceBuckets(sharedBuckets, tracing);
   const limiter = createLimiter(local, shared, log);
-  const worker = openWorker(parts, metrics);
+  const tracedDb = tracing === undefined ? db : traceDatabase(db, tracing);
+  const worker = openWorker({ ...parts, db: tracedDb }, metrics, tracing);
   const app: App = {
     config,
-    db: tracing === undefined ? db : traceDatabase(db, tracing),
+    db: tracedDb,
     log,
     jobs: worker,
     sendsMail: sendsMail(config),
@@ -223,13 +224,16 @@ function createLimiter(local: BucketStore, shared: BucketStore | undefined, log:
   };
 }
 
-function openWorker({ config, db, log, now, monotonic }: Parts, metrics: ServerMetrics): JobWorker {
+function openWorker(parts: Parts, metrics: ServerMetrics, tracing: Tracing | undefined): JobWorker {
+  const { config, db, log, now, monotonic } = parts;
   const { mailUrl: url, mailFrom: from } = config;
   const publicUrl = config.publicUrl.replace(/\/+$/, '');
   const publicHost = new URL(publicUrl).hostname;
   const mail = sendsMail(config) ? openMail({ url, from, publicHost, log: (text) => log.info(text) }) : undefined;
   const onOutcome = (kind: string, outcome: string): void => metrics.jobs.of(kind, outcome).inc();
-  return createWorker({ tasks, db, mail, log, now, monotonic, publicUrl, onOutcome });
+  const around: WorkerOptions['around'] = async (kind, attempt, work) =>
+    tracing === undefined ? work() : tracing.begin(jobCall(kind, attempt), work);
+  return createWorker({ tasks, db, mail, log, now, monotonic, publicUrl, onOutcome, around });
 }
 
 /** Request ids: random for the process, counted within it. */
