@@ -27,7 +27,7 @@ import { createHttpServer } from './http/server.ts';
 import type { HttpServer } from './http/server.ts';
 import { tasks } from './jobs/tasks.ts';
 import { createWorker } from './jobs/worker.ts';
-import type { JobWorker } from './jobs/worker.ts';
+import type { JobWorker, WorkerOptions } from './jobs/worker.ts';
 import { openLag } from './telemetry/lag.ts';
 import type { Log } from './telemetry/log.ts';
 import { createRegistry } from './telemetry/metrics.ts';
@@ -37,7 +37,7 @@ import type { ProcessFigures, ThreadFigures } from './telemetry/runtime_metrics.
 import type { Snapshot } from './telemetry/metrics_text.ts';
 import { createServerMetrics } from './telemetry/server_metrics.ts';
 import type { ServerMetrics } from './telemetry/server_metrics.ts';
-import { queryCall, redisCall } from './telemetry/spans.ts';
+import { jobCall, queryCall, redisCall } from './telemetry/spans.ts';
 import { createTracing, incomingTraceId } from './telemetry/tracing.ts';
 import type { Tracing } from './telemetry/tracing.ts';
 import { openMail } from './wire/mail.ts';
@@ -106,10 +106,11 @@ export function createApp(parts: Parts): Application {
   const limiter = createLimiter(local, shared, ofProcess === undefined ? log : undefined);
   const hashing = { concurrency: config.scryptConcurrency, queue: config.scryptQueue };
   const hashes = ofProcess?.hashes ?? createHashThreads(hashing);
-  const worker = ofProcess === undefined ? openWorker(parts, metrics) : undefined;
+  const tracedDb = tracing === undefined ? db : traceDatabase(db, tracing);
+  const worker = ofProcess === undefined ? openWorker({ ...parts, db: tracedDb }, metrics, tracing) : undefined;
   const app: App = {
     config,
-    db: tracing === undefined ? db : traceDatabase(db, tracing),
+    db: tracedDb,
     log,
     jobs: worker ?? { wake: ofProcess!.wakeJobs },
     sendsMail: sendsMail(config),
@@ -242,13 +243,16 @@ function createLimiter(local: BucketStore, shared: BucketStore | undefined, log:
   };
 }
 
-function openWorker({ config, db, log, now, monotonic }: Parts, metrics: ServerMetrics): JobWorker {
+function openWorker(parts: Parts, metrics: ServerMetrics, tracing: Tracing | undefined): JobWorker {
+  const { config, db, log, now, monotonic } = parts;
   const { mailUrl: url, mailFrom: from } = config;
   const publicUrl = config.publicUrl.replace(/\/+$/, '');
   const publicHost = new URL(publicUrl).hostname;
   const mail = sendsMail(config) ? openMail({ url, from, publicHost, log: (text) => log.info(text) }) : undefined;
   const onOutcome = (kind: string, outcome: string): void => metrics.jobs.of(kind, outcome).inc();
-  return createWorker({ tasks, db, mail, log, now, monotonic, publicUrl, onOutcome });
+  const around: WorkerOptions['around'] = async (kind, attempt, work) =>
+    tracing === undefined ? work() : tracing.begin(jobCall(kind, attempt), work);
+  return createWorker({ tasks, db, mail, log, now, monotonic, publicUrl, onOutcome, around });
 }
 
 /** Request ids: random for the process, counted within it. */

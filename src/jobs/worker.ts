@@ -19,6 +19,8 @@ export interface WorkerOptions extends TaskContext {
   monotonic(): number;
   /** For counting; `kind` is that of a task, or `unknown`. */
   onOutcome(kind: string, outcome: Outcome): void;
+  /** Runs an attempt, counted from 1, inside something of the caller's: a span, say. */
+  around?(kind: string, attempt: number, work: () => Promise<void>): Promise<void>;
   /** How long a job stays with a worker that gives no sign of life; 60 s unless told otherwise. */
   leaseMs?: number;
   /** How often to look for jobs that other instances left; 5 s, and up to a fifth more. */
@@ -52,7 +54,8 @@ export const backoffMs = (failures: number): number =>
   Math.round(BACKOFF_MS[Math.min(failures, BACKOFF_MS.length) - 1]! * (1 + Math.random() / 5));
 
 export function createWorker(options: WorkerOptions): JobWorker {
-  const { tasks, monotonic, onOutcome, leaseMs = 60_000, pollMs = 5_000, ...context } = options;
+  const { tasks, monotonic, onOutcome, leaseMs = 60_000, pollMs = 5_000, ...rest } = options;
+  const { around = (_kind, _attempt, work) => work(), ...context } = rest;
   const { db, log } = context;
   const byKind = new Map(tasks.map((each) => [each.kind, each]));
   const recurring = tasks.filter(({ every }) => every !== undefined);
@@ -139,7 +142,8 @@ export function createWorker(options: WorkerOptions): JobWorker {
     try {
       if (task === undefined) throw new Error('this server has no task of this kind');
       if (attempt > task.maxAttempts) throw new Error('its workers died');
-      await task.handler({ ...context, ...read(task, claim), signal: stopping.signal } as TaskCall<never>);
+      const call = { ...context, ...read(task, claim), signal: stopping.signal } as TaskCall<never>;
+      await around(kind, attempt, async () => task.handler(call));
       outcome = 'done';
     } catch (thrown) {
       error = thrown;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { openCollector } from '../helpers/collector.ts';
 import { startServer } from '../helpers/server.ts';
@@ -82,4 +83,19 @@ test('without a collector the log names the trace of the caller, or a new one wh
   } finally {
     await server.close();
   }
+});
+
+test('a job is a trace of its own, with what it asks of the database within', async (t) => {
+  const collector = await openCollector(t);
+  const server = await startServer({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint, MAIL_URL: 'log:' });
+  await server.login('ada@example.com');
+  const body = { email: 'ada@example.com' };
+  assert.equal((await server.call('POST', '/api/v1/auth/password/forgot', { body })).status, 202);
+  while (!server.log().some(({ msg }) => msg === 'job done')) await sleep(5);
+  await server.close();
+  const spans = collector.spans();
+  const job = spans.find((span) => span.name.startsWith('process '));
+  assert.equal(attributesOf(job)['job.attempt'], '1');
+  assert.equal(job.parentSpanId, undefined);
+  assert.ok(spans.some((span) => span.parentSpanId === job.spanId && attributesOf(span)['db.query.text']));
 });

@@ -120,7 +120,7 @@ test('a checkpoint waits for nobody who reads, and is made up for later', { time
   await db.close();
 });
 
-test('the server purges every minute, and the metrics show it', async (t) => {
+test('the server purges every minute, and the metrics show it', { timeout: 30_000 }, async (t) => {
   t.mock.timers.enable({ apis: ['setInterval'] });
   const file = path.join(folder, 'server.db');
   const server = await startServer({ DATABASE_URL: `sqlite:${file}` });
@@ -132,8 +132,7 @@ test('the server purges every minute, and the metrics show it', async (t) => {
     t.mock.timers.tick(60_000);
     assert.equal(await purged(), '0');
     server.clock.advance(31 * DAY);
-    t.mock.timers.tick(60_000);
-    while ((await purged()) !== '2') await sleep(5);
+    while ((await purged()) !== '2') t.mock.timers.tick(60_000);
     const { text } = await server.call('GET', '/metrics');
     assert.match(text, /^sqlite_database_bytes [1-9]\d+$/m);
     assert.match(text, /^sqlite_wal_bytes \d+$/m);
