@@ -39,6 +39,11 @@ export function createWriterThread(data: WriterData): WriterThread {
     connect() {
       const { port1, port2 } = new MessageChannel();
       serve(port2);
+      const writer = thread;
+      // The ports of a thread that dies close before its end is told.
+      port1.once('close', () => {
+        if (thread === writer) thread = undefined;
+      });
       return port1;
     },
     serve,
