@@ -52,8 +52,11 @@ export interface Database {
    * did not change the number of rows that it must.
    */
   write(statements: readonly Statement[]): Promise<Outcome[] | undefined>;
-  /** Where there is one writer for the whole process: writes for the thread that has the other end of the port. */
-  serveWriter?(port: MessagePort): void;
+  /**
+   * Where there is one writer for the whole process: writes for the thread that has the other end of the port. Resolves
+   * when that writer is gone, with what it died of.
+   */
+  serveWriter?(port: MessagePort): Promise<unknown>;
   /** Brings the schema up to date, one instance at a time; the versions applied now. Refuses a changed or newer one. */
   migrate(migrations: readonly Migration[]): Promise<Migration[]>;
   /** Resolves when the database answers; rejects with the reason otherwise. */

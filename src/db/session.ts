@@ -1,8 +1,7 @@
-import type { MessagePort } from 'node:worker_threads';
-
 import type { Config } from '../core/config.ts';
 import { toPostgresAddress } from '../wire/postgres_url.ts';
 import type { Database } from './database.ts';
+import type { ToWriter } from './sqlite_writer.ts';
 
 /** Servers that are started together do not start in order. */
 const PATIENCE_MS = 30_000;
@@ -13,7 +12,7 @@ export interface DatabaseParts {
   /** Called once when `migrate` finds nobody there and goes on asking. */
   onWait?: (reason: unknown) => void;
   /** In a thread beside others: opens a way to the process's one writer, for an engine that has such. */
-  toWriter?: () => MessagePort;
+  toWriter?: () => ToWriter;
 }
 
 /** The database that DATABASE_URL names; nothing is touched before its first use. Only its engine is loaded. */

@@ -1,12 +1,11 @@
 import { statSync } from 'node:fs';
-import type { MessagePort } from 'node:worker_threads';
 
 import { pendingMigrations } from './migrations.ts';
 import type { Database, Migration, Row } from './database.ts';
 import { connect, toError, toFault } from './sqlite_connection.ts';
 import type { SqliteConnection } from './sqlite_connection.ts';
 import { createWriter, settle } from './sqlite_writer.ts';
-import type { SqliteWriter } from './sqlite_writer.ts';
+import type { SqliteWriter, ToWriter } from './sqlite_writer.ts';
 import { createWriterThread } from './sqlite_writer_owner.ts';
 
 export interface SqliteOptions {
@@ -15,7 +14,7 @@ export interface SqliteOptions {
   /** How long a write waits for another process that holds the lock. */
   lockTimeoutMs?: number;
   /** Opens a way to the writer of another thread of this process; without it there is one of our own. */
-  toWriter?: (() => MessagePort) | undefined;
+  toWriter?: (() => ToWriter) | undefined;
 }
 
 /** Longer than for a request: other instances may be migrating. */
@@ -25,7 +24,7 @@ const MIGRATION_LOCK_TIMEOUT_MS = 15_000;
 export function openSqlite({ file, lockTimeoutMs = 2_000, toWriter }: SqliteOptions): Database {
   const memory = file === ':memory:' ? connect(file) : undefined;
   const thread = memory ?? toWriter ? undefined : createWriterThread({ file, lockTimeoutMs });
-  const writer = memory === undefined ? createWriter(toWriter ?? thread!.connect, thread?.whyGone) : inline(memory);
+  const writer = memory === undefined ? createWriter(toWriter ?? thread!.connect) : inline(memory);
   let reader = memory;
 
   let snapshot = false;

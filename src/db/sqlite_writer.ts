@@ -11,6 +11,13 @@ export interface SqliteWriter {
   close(): Promise<void>;
 }
 
+/** A way to the thread that writes. */
+export interface ToWriter {
+  port: MessagePort;
+  /** Once that thread is gone, what it died of. */
+  gone: Promise<unknown>;
+}
+
 interface Waiting {
   statements: readonly Statement[];
   resolve(outcomes: Outcome[] | undefined): void;
@@ -31,16 +38,16 @@ export function settle({ resolve, reject }: Omit<Waiting, 'statements'>, result:
 /**
  * This thread's way to the one that writes; `connect` opens it, at the first write and when the writer has died since.
  * While it commits, what arrives is gathered, and goes to it as the next transaction: under load many writes share
- * one flush to the disk. Should it die, the writes that it had are refused, for a reason that `whyGone` may know.
+ * one flush to the disk. Should it die, the writes that it had are refused, and the next one connects again.
  */
-export function createWriter(connect: () => MessagePort, whyGone: () => unknown = () => undefined): SqliteWriter {
+export function createWriter(connect: () => ToWriter): SqliteWriter {
   const queue: Waiting[] = [];
   let committing: Waiting[] = [];
   let port: MessagePort | undefined;
   let scheduled = false;
 
   function open(): MessagePort {
-    const opened = connect();
+    const { port: opened, gone } = connect();
     opened.on('message', (results: WriteResult[]) => {
       const done = committing;
       // What kept all of these out keeps out those behind them as well: nobody waits for the same lock in turn.
@@ -53,9 +60,12 @@ export function createWriter(connect: () => MessagePort, whyGone: () => unknown 
       if (committing.length === 0) opened.unref();
     });
     opened.on('close', () => {
-      if (port === opened) port = undefined;
-      for (const { reject } of committing.splice(0)) reject(away(whyGone()));
-      send();
+      // Until it is gone, it would be given the next writes as well.
+      void gone.then((cause) => {
+        port = undefined;
+        for (const { reject } of committing.splice(0)) reject(away(cause));
+        send();
+      });
     });
     return opened;
   }

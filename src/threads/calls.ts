@@ -8,10 +8,10 @@ export type Verbs = Record<string, (argument: never) => unknown>;
 
 /** The verbs of the other side, which has them under the same names. */
 export interface Calls<Theirs extends Verbs> {
-  tell<N extends keyof Theirs & string>(name: N, argument: Parameters<Theirs[N]>[0], ports?: MessagePort[]): void;
+  tell<N extends keyof Theirs & string>(name: N, argument: Parameters<Theirs[N]>[0]): void;
   /** Its answer. What it throws arrives as the same `Failure`, or as an Error with the same message and code. */
   ask<N extends keyof Theirs & string>(
-    name: N, argument: Parameters<Theirs[N]>[0],
+    name: N, argument: Parameters<Theirs[N]>[0], ports?: MessagePort[],
   ): Promise<Awaited<ReturnType<Theirs[N]>>>;
   /** Rejects what has not been answered: the other side is gone. */
   close(): void;
@@ -62,14 +62,13 @@ export function openCalls<Theirs extends Verbs>(port: Port, ours: Verbs): Calls<
   });
 
   return {
-    tell: (name, argument, ports = []) =>
-      port.postMessage({ name, id: undefined, argument } satisfies Message, ports),
+    tell: (name, argument) => port.postMessage({ name, id: undefined, argument } satisfies Message),
 
-    ask: (name, argument) =>
+    ask: (name, argument, ports = []) =>
       new Promise((resolve, reject) => {
         if (closed) return reject(new Failure('unavailable', undefined, { retryAfter: 1 }));
         waiting.set(++lastId, { resolve, reject });
-        port.postMessage({ name, id: lastId, argument } satisfies Message);
+        port.postMessage({ name, id: lastId, argument } satisfies Message, ports);
       }),
 
     close() {

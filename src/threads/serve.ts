@@ -34,8 +34,7 @@ export async function serveInThread(data: ServingData, surroundings: Surrounding
     monotonic,
     toWriter() {
       const { port1, port2 } = new MessageChannel();
-      main.tell('writer', port2, [port2]);
-      return port1;
+      return { port: port1, gone: main.ask('writer', port2, [port2]) };
     },
   });
   const [waiting, full] = [0, 1];

@@ -32,8 +32,8 @@ export type MainVerbs = {
   metrics(argument: undefined): Promise<string>;
   /** Something has been enqueued. */
   wakeJobs(argument: undefined): void;
-  /** A way to the one that writes. */
-  writer(port: MessagePort): void;
+  /** A way to the one that writes; the answer comes when that is gone. */
+  writer(port: MessagePort): Promise<unknown>;
 };
 
 /** What a serving thread does for the main one. */

@@ -72,6 +72,19 @@ test('a full table forgets those with tokens left and keeps everyone who is over
   }
 });
 
+test('who got a token back is forgotten before one who is still over the limit', () => {
+  const { store } = open(3000);
+  for (let i = 0; i < 3000; i++) exhaust(store, few, `${i}`);
+  exhaust(store, few, 'one more'); // Everybody has been looked at, and nobody is better forgotten than the first.
+  const forgotten = [0];
+  for (const back of [2000, 1500, 2500]) {
+    store.giveBack({ policy: few, key: `${back}` });
+    exhaust(store, few, `instead of ${back}`);
+    for (let i = 0; i < 3000; i++) if (!forgotten.includes(i) && i !== back) assert.ok(isOver(store, few, `${i}`), `${i}`);
+    forgotten.push(back);
+  }
+});
+
 test('when everyone is over the limit, the newest is counted', () => {
   const once = policy('once', { limit: 1, windowMs: 60_000 });
   const { store } = open(2000);
