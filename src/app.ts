@@ -248,7 +248,7 @@ function openWorker(parts: Parts, metrics: ServerMetrics, tracing: Tracing | und
   const { mailUrl: url, mailFrom: from } = config;
   const publicUrl = config.publicUrl.replace(/\/+$/, '');
   const publicHost = new URL(publicUrl).hostname;
-  const mail = sendsMail(config) ? openMail({ url, from, publicHost, log: (text) => log.info(text) }) : undefined;
+  const mail = sendsMail(config) ? openMail({ url, from, publicHost, log: (text) => log.announce(text) }) : undefined;
   const onOutcome = (kind: string, outcome: string): void => metrics.jobs.of(kind, outcome).inc();
   const around: WorkerOptions['around'] = async (kind, attempt, work) =>
     tracing === undefined ? work() : tracing.begin(jobCall(kind, attempt), work);

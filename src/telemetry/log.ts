@@ -18,7 +18,7 @@ export interface Log {
   info(msg: string, fields?: Fields): void;
   warn(msg: string, fields?: Fields): void;
   error(msg: string, fields?: Fields): void;
-  /** Written at level info whatever `level` is: the line that says where the server listens. */
+  /** Written at level info whatever `level` is: where the server listens, and what was asked to be sent to the log. */
   announce(msg: string, fields?: Fields): void;
   /** Something an auditor looks for (`auth.login`), with who and from where in `fields`; `level` defaults to info. */
   event(event: string, fields: Fields, level?: Level): void;
