@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, suite, test } from 'node:test';
@@ -128,6 +128,14 @@ test('The reading order names files that are there, with their lines to a tenth'
     const message = `${file} has ${now} lines: node scripts/reading_order.ts --write`;
     assert.ok(Math.abs(Number(lines) - now) <= Math.max(10, now / 10), message);
   }
+});
+
+test('The comparison counts the lines of src/ to a tenth, and no package', () => {
+  const [, lines = ''] = /^\| lines to audit \| \*\*([\d,]+)\*\* \|/m.exec(README) ?? [];
+  const now = globSync('src/**/*.{ts,sql}', { cwd: ROOT }).reduce((sum, file) => sum + linesOf(file), 0);
+  assert.ok(Math.abs(Number(lines.replace(',', '')) - now) <= now / 10, `src/ has ${now} lines`);
+  const { dependencies = {} } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
+  assert.match(README, new RegExp(`^\\| packages installed \\| \\*\\*${Object.keys(dependencies).length}\\*\\* `, 'm'));
 });
 
 test('Every script that README names is there', () => {
