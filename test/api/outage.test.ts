@@ -85,6 +85,8 @@ describe('while PostgreSQL', { skip: withoutBinaries }, () => {
 
       await begin();
       try {
+        // The processes of a server that was killed answer for a moment longer.
+        await within(me, ({ status }) => status === 503);
         for (let round = 0; round < 2; round += 1) {
           const logIn = call(program, 'POST', '/api/v1/auth/login', { body: account });
           for (const { status, json, headers } of await Promise.all([me(), me(), me(), logIn, refresh()])) {
@@ -167,6 +169,7 @@ describe('while Redis', needs('redis-server'), () => {
       await within(() => limiter(program), (answer) => answer === '200 ok 1');
       assert.deepEqual(await flood(program, '192.0.2.3'), held);
       if (title === 'hangs') assert.equal((await ping(program, '192.0.2.1')).status, 429, 'it remembers');
+      await program.line(({ msg }) => /^Redis is back/.test(msg));
       const told = program.log().filter(({ msg }) => /^Redis is/.test(msg));
       assert.deepEqual(told.map(({ level }) => level), ['warn', 'info']);
       assert.deepEqual(await program.stop(), { code: 0, stderr: '' });
