@@ -148,8 +148,9 @@ async function askPassword(): Promise<string> {
 
 /** A line typed on a terminal that does not show it. Ctrl-C and Ctrl-D give up. */
 function askHidden(terminal: ReadStream, prompt: string): Promise<string> {
-  process.stderr.write(prompt);
+  // Silent first: whoever answers a prompt at once must not be shown.
   terminal.setRawMode(true).setEncoding('utf8').resume();
+  process.stderr.write(prompt);
   return new Promise((resolve, reject) => {
     let typed: string[] = [];
     const finish = (done: () => void): void => {
