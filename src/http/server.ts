@@ -28,6 +28,8 @@ export interface HttpOptions extends Omit<ExchangeContext, 'closesAfter' | 'deli
 export interface HttpServer {
   /** Resolves with the port that it listens on. */
   listen(options: { host: string; port: number; reusePort?: boolean }): Promise<number>;
+  /** Takes no new connection. */
+  stopListening(): void;
   /**
    * Takes no new connection; serves those that are open, each answer with `Connection: close`; resolves when all are
    * gone, at the latest after `timeoutMs`. Idle ones are left to their keep-alive timeout: closing one at the moment
@@ -123,6 +125,11 @@ export function createHttpServer({ handle, onRejected, timeouts = TIMEOUTS, ...s
     reject(socket as Socket, new Failure('method_not_allowed', 'This server is no proxy.', { allow: METHODS }));
   });
 
+  /** http.Server's own close() would cut idle connections at once; net.Server's resolves when all are gone. */
+  let gone: Promise<void> | undefined;
+  const closeListener = (): Promise<void> =>
+    (gone ??= new Promise((resolve) => NetServer.prototype.close.call(server, () => resolve())));
+
   return {
     get draining() {
       return draining;
@@ -137,16 +144,15 @@ export function createHttpServer({ handle, onRejected, timeouts = TIMEOUTS, ...s
         });
       }),
 
-    drain: (timeoutMs) =>
-      new Promise((resolve) => {
-        draining = true;
-        const deadline = setTimeout(() => server.closeAllConnections(), timeoutMs);
-        // http.Server's own close() would cut idle connections at once; net.Server's only stops the listening.
-        NetServer.prototype.close.call(server, () => {
-          clearTimeout(deadline);
-          server.close(() => resolve());
-        });
-      }),
+    stopListening: () => void closeListener(),
+
+    async drain(timeoutMs) {
+      draining = true;
+      const deadline = setTimeout(() => server.closeAllConnections(), timeoutMs);
+      await closeListener();
+      clearTimeout(deadline);
+      await new Promise((resolve) => server.close(resolve));
+    },
   };
 }
 

@@ -24,6 +24,7 @@ export async function serveInThread(data: ServingData, surroundings: Surrounding
   const ours: ServingVerbs = {
     snapshot: () => application.snapshot(),
     logLevel: (level) => void (log.level = level),
+    stopListening: () => application.server.stopListening(),
     async stop() {
       await application.stop();
       log.close();

@@ -42,6 +42,8 @@ export interface ServingThreads {
 const LOOK_MS = 1000;
 /** How long the threads have to tell what they counted. */
 const SNAPSHOT_MS = 1000;
+/** How long one that is busy may keep the others from draining. */
+const DEAF_MS = 500;
 /** How long they have to close what they hold, beyond the time to drain. */
 const CLOSING_MS = 5000;
 /** How long after its death a thread is replaced: longer each time, until one has lived long. */
@@ -144,8 +146,11 @@ export async function openServingThreads(options: SupervisorOptions): Promise<Se
 
     async stop() {
       isStopping = true;
-      const drained = [...threads.values()].map(({ calls }) => calls.ask('stop', undefined).catch(() => {}));
-      await Promise.race([Promise.all(drained), sleep(shutdownTimeout + CLOSING_MS, undefined, { ref: false })]);
+      const askAll = (verb: 'stopListening' | 'stop') =>
+        Promise.all([...threads.values()].map(({ calls }) => calls.ask(verb, undefined).catch(() => {})));
+      // First all turn deaf: who is sent away by one would come to another, and be reset as that closes.
+      await Promise.race([askAll('stopListening'), sleep(DEAF_MS, undefined, { ref: false })]);
+      await Promise.race([askAll('stop'), sleep(shutdownTimeout + CLOSING_MS, undefined, { ref: false })]);
       await endAll();
     },
   };

@@ -40,6 +40,7 @@ export type MainVerbs = {
 export type ServingVerbs = {
   snapshot(argument: undefined): Snapshot;
   logLevel(level: Level): void;
+  stopListening(argument: undefined): void;
   /** Drains, and has nothing open when it has answered. */
   stop(argument: undefined): Promise<void>;
 };
