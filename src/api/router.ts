@@ -4,6 +4,7 @@ import type { App } from './deps.ts';
 import { accountRoutes } from './routes/account.ts';
 import { adminRoutes } from './routes/admin.ts';
 import { authRoutes } from './routes/auth.ts';
+import { jobRoutes } from './routes/jobs.ts';
 import { publicRoutes } from './routes/public.ts';
 import { systemRoutes } from './routes/system.ts';
 import { userRoutes } from './routes/users.ts';
@@ -14,6 +15,7 @@ export const apiRoutes = (config: Config): Route<App>[] => [
   ...accountRoutes(config),
   ...userRoutes,
   ...adminRoutes,
+  ...jobRoutes,
   ...publicRoutes,
   ...systemRoutes(config),
 ];

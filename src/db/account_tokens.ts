@@ -17,6 +17,9 @@ const INSERT = `
   SELECT $1, id, $3, $4 FROM users WHERE id = $2 AND is_active = 1`;
 const OWNER = 'SELECT user_id FROM account_tokens WHERE token_hash = $1 AND purpose = $2 AND expires_at > $3';
 const USE = 'DELETE FROM account_tokens WHERE token_hash = $1 AND user_id = $2 AND expires_at > $3';
+const PURGE = `
+  DELETE FROM account_tokens WHERE token_hash IN (
+    SELECT token_hash FROM account_tokens WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`;
 const DROP = 'DELETE FROM account_tokens WHERE user_id = $1 AND purpose = $2';
 
 /** Tokens are 256 random bits: their hash needs neither salt nor cost. */
@@ -52,3 +55,7 @@ export const use = (token: string, userId: string, now: number): Statement => ({
 
 /** Part of a write: the account's other tokens for the same purpose end. */
 export const drop = (userId: string, purpose: TokenPurpose): Statement => ({ sql: DROP, params: [userId, purpose] });
+
+/** Forgets up to `limit` tokens that have expired; how many. */
+export const purge = async (db: Database, now: number, limit: number): Promise<number> =>
+  (await db.write([{ sql: PURGE, params: [now, limit] }]))?.[0]?.changes ?? 0;

@@ -1,27 +1,9 @@
 import { then } from '../core/maybe.ts';
 import type { Maybe } from '../core/maybe.ts';
+import type { Job, JobState } from './models.ts';
 import type { Database, Row, Statement, Value } from './database.ts';
 
 type Engine = Database['kind'];
-
-export const jobStates = ['queued', 'running', 'done', 'dead'] as const;
-export type JobState = (typeof jobStates)[number];
-
-/** All times of a job are ms since 1970 on the clock of the database, the one that all instances share. */
-export interface Job {
-  id: string;
-  kind: string;
-  state: JobState;
-  /** How often it was begun. */
-  attempts: number;
-  /** When it may be begun; of a running job: when whoever runs it is taken to have died. */
-  runAt: number;
-  createdAt: number;
-  /** When it was done or given up. */
-  finishedAt: number | undefined;
-  /** Why the last attempt that failed did so. */
-  lastError: string | undefined;
-}
 
 /** An attempt at a job, as its worker holds it. */
 export interface Claim {

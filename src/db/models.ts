@@ -36,6 +36,45 @@ export interface Session {
   rotatedAt: number;
 }
 
+export const jobStates = ['queued', 'running', 'done', 'dead'] as const;
+export type JobState = (typeof jobStates)[number];
+
+/** All times of a job are ms since 1970 on the clock of the database, the one that all instances share. */
+export interface Job {
+  id: string;
+  kind: string;
+  state: JobState;
+  /** How often it was begun. */
+  attempts: number;
+  /** When it may be begun; of a running job: when whoever runs it is taken to have died. */
+  runAt: number;
+  createdAt: number;
+  /** When it was done or given up. */
+  finishedAt: number | undefined;
+  /** Why the last attempt that failed did so. */
+  lastError: string | undefined;
+}
+
+/** `failed` when the job was given up. */
+export const exportStates = ['queued', 'running', 'done', 'failed'] as const;
+export type ExportState = (typeof exportStates)[number];
+
+/** A text that grows by chunks. Its id is that of the job that writes it; times are ms since 1970. */
+export interface Export {
+  id: string;
+  state: ExportState;
+  /** How many users there were when it was asked for. */
+  rowsTotal: number;
+  rowsWritten: number;
+  bytesWritten: number;
+  chunks: number;
+  /** Where to go on; empty at the start. */
+  lastUserId: string;
+  createdAt: number;
+  finishedAt: number | undefined;
+  expiresAt: number;
+}
+
 export const USER_COLUMNS = [
   ...['id', 'email', 'email_verified_at', 'full_name', 'role', 'is_active', 'password_hash', 'created_at', 'updated_at'],
 ];

@@ -12,6 +12,7 @@ const INSERT = `
   INSERT INTO users
     (id, email, email_key, email_verified_at, full_name, role, is_active, password_hash, created_at, updated_at)
   VALUES ($1, $2, $3, $8, $4, $5, 1, $6, $7, $7) ON CONFLICT (email_key) DO NOTHING`;
+const FROM = `SELECT ${ALL} FROM users WHERE id > $1 ORDER BY id LIMIT $2`;
 const SET_FULL_NAME = `UPDATE users SET full_name = $2, updated_at = $3 WHERE id = $1 RETURNING ${ALL}`;
 const SET_PASSWORD = 'UPDATE users SET password_hash = $2, updated_at = $4 WHERE id = $1 AND password_hash = $3';
 const RESET_PASSWORD = 'UPDATE users SET password_hash = $2, updated_at = $3 WHERE id = $1 AND is_active = 1';
@@ -180,5 +181,9 @@ export function list(db: Database, { after = LAST_ID, limit, role, prefix }: Lis
   const key = emailKey(prefix);
   return then(db.all(SEARCH[kind], [after, limit, key, `${key}${BEYOND_ASCII}`]), toUsers);
 }
+
+/** Up to `limit` users behind the id `after`, oldest first; all begin behind ''. */
+export const from = (db: Database, after: string, limit: number): Maybe<User[]> =>
+  then(db.all(FROM, [after, limit]), toUsers);
 
 const toUsers = (rows: Row[]): User[] => rows.map((row) => toUser(row));

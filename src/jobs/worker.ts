@@ -67,7 +67,7 @@ export function createWorker(options: WorkerOptions): JobWorker {
   let interrupt = (): void => {};
   let troubled = false;
   /** When recurring tasks are looked at next, monotonic ns. */
-  let recurAt = monotonic() + pollMs * 1e6;
+  let recurAt = recurring.length === 0 ? Infinity : monotonic() + pollMs * 1e6;
 
   function wake(): void {
     awake = true;

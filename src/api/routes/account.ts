@@ -1,6 +1,8 @@
 import type { Config } from '../../core/config.ts';
 import { Failure } from '../../core/errors.ts';
 import * as accountTokens from '../../db/account_tokens.ts';
+import type { Statement } from '../../db/database.ts';
+import type { User } from '../../db/models.ts';
 import * as users from '../../db/users.ts';
 import { reply } from '../../http/route.ts';
 import type { Route } from '../../http/route.ts';
@@ -8,13 +10,41 @@ import { queueMail } from '../../jobs/deliver_mail.ts';
 import * as schemas from '../../schemas/auth.ts';
 import { anyone, currentUser, route } from '../deps.ts';
 import type { App } from '../deps.ts';
-import { noticeOfChange } from '../mail.ts';
 
-/** What needs a mail: a forgotten password, and whether an address is its owner's. */
+/** The password, changed or forgotten, and whether the address is its owner's: what mail is sent for. */
 export function accountRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLength'>): Route<App>[] {
-  const PasswordResetIn = schemas.passwordResetIn(schemas.newPassword(passwordMinLength));
+  const NewPassword = schemas.newPassword(passwordMinLength);
+  const PasswordChangeIn = schemas.passwordChangeIn(NewPassword);
+  const PasswordResetIn = schemas.passwordResetIn(NewPassword);
 
   return [
+    route({
+      method: 'POST',
+      path: '/api/v1/auth/password',
+      operationId: 'changePassword',
+      tag: 'auth',
+      summary: 'Change the password; the other sessions end',
+      guard: currentUser,
+      limits: ['default'],
+      body: PasswordChangeIn,
+      replies: { 204: null },
+      failures: ['invalid_credentials', 'overloaded'],
+      async handler({ app, caller: { user, session }, body, exchange, now }) {
+        const { matches } = await app.passwords.verify(body.current_password, user.passwordHash);
+        if (!matches) {
+          app.event(exchange, 'auth.password_refused', { user_id: user.id }, 'warn');
+          throw new Failure('invalid_credentials', 'The current password is wrong.');
+        }
+        const after = await app.passwords.hash(body.new_password);
+        const change = { id: user.id, before: user.passwordHash, after, keep: session.id };
+        const along = noticeOfChange(app, user, now);
+        if (!(await users.changePassword(app.db, change, now, along))) throw new Failure('invalid_credentials');
+        app.jobs.wake();
+        app.event(exchange, 'auth.password_changed', { user_id: user.id });
+        return reply(204);
+      },
+    }),
+
     route({
       method: 'POST',
       path: '/api/v1/auth/password/forgot',
@@ -108,3 +138,9 @@ export function accountRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLe
     }),
   ];
 }
+
+/** Parts of the write that changes a password: its owner is told, and what could have reset it no longer does. */
+const noticeOfChange = (app: App, { id, email }: User, now: number): Statement[] => [
+  accountTokens.drop(id, 'password_reset'),
+  ...(app.sendsMail ? [queueMail(app.db, 'password_changed', email, now)] : []),
+];

@@ -5,6 +5,7 @@ import { emailKey, EMAIL_MAX_LENGTH } from '../../core/email.ts';
 import { Failure } from '../../core/errors.ts';
 import type { Take } from '../../core/rate_limit.ts';
 import { uuidv7 } from '../../core/uuid.ts';
+import type { Statement } from '../../db/database.ts';
 import type { Session, User } from '../../db/models.ts';
 import * as sessions from '../../db/sessions.ts';
 import * as users from '../../db/users.ts';
@@ -12,20 +13,19 @@ import { networkOf } from '../../http/client_ip.ts';
 import type { Exchange } from '../../http/exchange.ts';
 import { reply } from '../../http/route.ts';
 import type { Route } from '../../http/route.ts';
+import { queueMail } from '../../jobs/deliver_mail.ts';
 import * as schemas from '../../schemas/auth.ts';
 import type { LoginIn, TokenPair } from '../../schemas/auth.ts';
 import { toUserOut, UserOut } from '../../schemas/user.ts';
 import { anyone, assertLive, currentUser, route } from '../deps.ts';
 import type { App } from '../deps.ts';
 import { charge, refund } from '../limits.ts';
-import { noticeOfChange, verificationMail } from '../mail.ts';
 
 const NO_STORE = ['Cache-Control', 'no-store'];
 
 export function authRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLength'>): Route<App>[] {
   const NewPassword = schemas.newPassword(passwordMinLength);
   const RegisterIn = schemas.registerIn(NewPassword);
-  const PasswordChangeIn = schemas.passwordChangeIn(NewPassword);
 
   return [
     route({
@@ -135,35 +135,12 @@ export function authRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLengt
         return reply(204);
       },
     }),
-
-    route({
-      method: 'POST',
-      path: '/api/v1/auth/password',
-      operationId: 'changePassword',
-      tag: 'auth',
-      summary: 'Change the password; the other sessions end',
-      guard: currentUser,
-      limits: ['default'],
-      body: PasswordChangeIn,
-      replies: { 204: null },
-      failures: ['invalid_credentials', 'overloaded'],
-      async handler({ app, caller: { user, session }, body, exchange, now }) {
-        const { matches } = await app.passwords.verify(body.current_password, user.passwordHash);
-        if (!matches) {
-          app.event(exchange, 'auth.password_refused', { user_id: user.id }, 'warn');
-          throw new Failure('invalid_credentials', 'The current password is wrong.');
-        }
-        const after = await app.passwords.hash(body.new_password);
-        const change = { id: user.id, before: user.passwordHash, after, keep: session.id };
-        const along = noticeOfChange(app, user, now);
-        if (!(await users.changePassword(app.db, change, now, along))) throw new Failure('invalid_credentials');
-        app.jobs.wake();
-        app.event(exchange, 'auth.password_changed', { user_id: user.id });
-        return reply(204);
-      },
-    }),
   ];
 }
+
+/** Part of a write, where only those may log in whose address is known to be theirs: the mail that lets them show it. */
+const verificationMail = (app: App, email: string, now: number): Statement[] =>
+  app.config.requireVerifiedEmail ? [queueMail(app.db, 'email_verification', email, now)] : [];
 
 /** The bucket of failed logins to this account from this network, whether or not there is such an account. */
 function failureTake(app: App, { ip }: Exchange, email: string): Take {

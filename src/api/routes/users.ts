@@ -1,6 +1,5 @@
 import { Failure } from '../../core/errors.ts';
 import { then } from '../../core/maybe.ts';
-import { isUuidv7 } from '../../core/uuid.ts';
 import type { User } from '../../db/models.ts';
 import * as sessions from '../../db/sessions.ts';
 import * as users from '../../db/users.ts';
@@ -9,6 +8,7 @@ import type { Route } from '../../http/route.ts';
 import { SessionList, toSessionOut } from '../../schemas/auth.ts';
 import * as schemas from '../../schemas/user.ts';
 import { toUserOut, toUserProjection, UserOut, UserPage } from '../../schemas/user.ts';
+import { cursorOf, idOf } from '../cursor.ts';
 import { currentUser, requireAdmin, route } from '../deps.ts';
 import type { App } from '../deps.ts';
 
@@ -167,13 +167,3 @@ const noSession = (): Failure => new Failure('not_found', 'There is no such sess
 
 const missingOrLastAdmin = async (app: App, id: string): Promise<Failure> =>
   (await users.byId(app.db, id)) === undefined ? noUser() : new Failure('last_admin');
-
-/** A cursor is the id of the last user of a page, in another coat so that nobody builds one by hand. */
-const cursorOf = (id: string): string => Buffer.from(id.replaceAll('-', ''), 'hex').toString('base64url');
-
-function idOf(cursor: string): string {
-  const bytes = Buffer.from(cursor, 'base64url');
-  const id = bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
-  if (bytes.toString('base64url') !== cursor || !isUuidv7(id)) throw new Failure('invalid_cursor');
-  return id;
-}
