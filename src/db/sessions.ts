@@ -28,10 +28,7 @@ const TOUCH = 'UPDATE sessions SET last_used_at = $2 WHERE id = $1';
 const END = 'DELETE FROM sessions WHERE id = $1';
 const END_OWN = 'DELETE FROM sessions WHERE id = $1 AND user_id = $2 AND expires_at > $3';
 const END_ALL = 'DELETE FROM sessions WHERE user_id = $1';
-<<<<<<< HEAD
 const END_EVERYBODYS = 'DELETE FROM sessions';
-=======
->>>>>>> 9721522 (jobs: exports of the users, the purge, and what administrators see of the queue)
 const PURGE = `
   DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`;
 const LIVE = `
@@ -115,7 +112,3 @@ export const purgeExpired = async (db: Database, now: number, limit: number): Pr
 /** The user's live sessions, newest first. */
 export const live = (db: Database, userId: string, now: number): Maybe<Session[]> =>
   then(db.all(LIVE, [userId, now]), (rows) => rows.map((row) => toSession(row)));
-
-/** Forgets up to `limit` sessions that have expired; how many. */
-export const purge = async (db: Database, now: number, limit: number): Promise<number> =>
-  (await db.write([{ sql: PURGE, params: [now, limit] }]))?.[0]?.changes ?? 0;

@@ -29,7 +29,7 @@ export const purgeExpired = task({
       return purged;
     };
     log.info('purged', {
-      sessions: await all(BATCH, (limit) => sessions.purge(db, now(), limit)),
+      sessions: await all(BATCH, (limit) => sessions.purgeExpired(db, now(), limit)),
       account_keys: await all(BATCH, (limit) => accountTokens.purge(db, now(), limit)),
       done_jobs: await all(BATCH, (limit) => jobs.purge(db, 'done', DONE_KEPT_MS, limit)),
       dead_jobs: await all(BATCH, (limit) => jobs.purge(db, 'dead', DEAD_KEPT_MS, limit)),
