@@ -16,7 +16,7 @@ import { toSbom } from './audit/sbom.ts';
 import { checkLayers, sourceFiles } from './check_layers.ts';
 
 /** Lines of code in src/ without what lies beside the core and the page, at most. */
-const lineBudget = 6_000;
+const lineBudget = 6_500;
 /** The clients of other servers and the instruments: read when one uses them. */
 const besideTheCore = ['wire', 'telemetry'];
 

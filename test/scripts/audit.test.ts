@@ -45,7 +45,7 @@ test('a project without a fault passes every check, and the page says so', () =>
     { room: 'core', files: 1, lines: 4, codeLines: 3 },
     { room: 'wire', files: 1, lines: 2, codeLines: 2 },
   ]);
-  assert.deepEqual(result.lines, { core: 3, total: 5, budget: 6000 });
+  assert.deepEqual(result.lines, { core: 3, total: 5, budget: 6500 });
   assert.match(toPage(result), /^made-up 1\.2\.3\n[\s\S]*REDIS_URL +wire\/redis\.ts[\s\S]*\nEverything holds\.$/);
 });
 
@@ -77,8 +77,8 @@ test('each fault fails the check that is meant to find it', () => {
       'every way out is known and has its setting: core/a.ts uses fetch and is not in the table'],
     [{ 'src/core/config.ts': 'export const settings = { OTHER: 1 };\n' },
       'every way out is known and has its setting: wire/redis.ts: there is no setting REDIS_URL'],
-    [{ 'src/core/a.ts': `${'export const a = 1;\n'.repeat(6001)}` },
-      'at most 6000 lines of code without wire/ and telemetry/: 6004 lines'],
+    [{ 'src/core/a.ts': `${'export const a = 1;\n'.repeat(6501)}` },
+      'at most 6500 lines of code without wire/ and telemetry/: 6504 lines'],
   ];
   for (const [files, found] of table) {
     const faults = failing(project(files));
