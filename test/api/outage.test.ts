@@ -85,8 +85,6 @@ describe('while PostgreSQL', { skip: withoutBinaries }, () => {
 
       await begin();
       try {
-        // The processes of a server that was killed answer for a moment longer.
-        await within(me, ({ status }) => status === 503);
         for (let round = 0; round < 2; round += 1) {
           const logIn = call(program, 'POST', '/api/v1/auth/login', { body: account });
           for (const { status, json, headers } of await Promise.all([me(), me(), me(), logIn, refresh()])) {

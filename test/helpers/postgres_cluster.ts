@@ -54,6 +54,21 @@ export function ownFile(path: string, content: string): void {
 export const spawnAsOwner = (program: string, args: readonly string[]): ChildProcess =>
   spawn(program, args, { stdio: 'ignore', ...identity });
 
+/** What `ps` says of no process; its exit code is 1 then. */
+const nothing = { stdout: '' };
+
+/** The processes that a server has made, by their ids. */
+async function childrenOf(server: ChildProcess | undefined): Promise<string[]> {
+  const { stdout } = await execute('ps', ['-o', 'pid=', '--ppid', String(server?.pid)]).catch(() => nothing);
+  return stdout.split(/\s+/).filter(Boolean);
+}
+
+/** Those of a server that was killed answer for a moment longer. */
+async function anyAlive(pids: readonly string[]): Promise<boolean> {
+  const { stdout } = await execute('ps', ['-o', 'stat=', '-p', pids.join(',')]).catch(() => nothing);
+  return stdout.split('\n').some((state) => /^[^Z]/.test(state.trim()));
+}
+
 export interface Cluster {
   folder: string;
   port: number;
@@ -112,15 +127,23 @@ export async function createCluster({ settings = [], hba = '' }: { settings?: st
     async stop(signal) {
       if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
       const exited = once(child, 'exit');
+      const orphans = await childrenOf(child);
       child.kill(signal);
       await exited;
+      while (await anyAlive(orphans)) await sleep(10);
     },
     async signal(name) {
-      const pid = String(child?.pid);
-      const { stdout } = await execute('ps', ['-o', 'pid=', '--ppid', pid]);
-      for (const each of [pid, ...stdout.trim().split(/\s+/)]) process.kill(Number(each), name);
+      for (const each of [String(child?.pid), ...(await childrenOf(child))]) {
+        try {
+          process.kill(Number(each), name);
+        } catch (error) {
+          // It had ended, and a server that goes on has just noticed.
+          if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+        }
+      }
     },
     async close() {
+      if (child?.exitCode === null && child.signalCode === null) await cluster.signal('SIGCONT');
       await cluster.stop('SIGINT');
       rmSync(folder, { recursive: true, force: true });
     },
