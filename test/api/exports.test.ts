@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 
-import { allDue, settled, sql } from '../helpers/jobs_table.ts';
+import { allDue, settled } from '../helpers/jobs_table.ts';
 import { eventually } from '../helpers/mailbox.ts';
 import type { Answer, TestServer } from '../helpers/server.ts';
+import { sql } from '../helpers/sql.ts';
 import { addUsers } from '../helpers/users_table.ts';
 import { outcome, story } from './story.ts';
 
@@ -16,7 +17,7 @@ const asAdmin = async (server: TestServer) => {
 
 story('all users are exported as CSV: asked for, looked at, fetched', {}, async (server) => {
   const names = ['Ada', '=cmd|calc', '+1', '-1', '@x', 'a "b", c', 'Zoë 🦆'];
-  addUsers(server.folder, 2_500, (i) => names[i % names.length]!);
+  await addUsers(server.folder, 2_500, (i) => names[i % names.length]!);
   const call = await asAdmin(server);
   const created = await call('POST', '');
   assert.deepEqual([created.status, created.json.rows_total], [202, 2_501]);
@@ -64,9 +65,9 @@ story('an export is for administrators, and its file is there when it is finishe
     assert.equal(outcome(await server.call(method, `${EXPORTS}${target}`)), '401 not_authenticated');
   }
   assert.equal(outcome(await call('GET', '/0190a5d2-7c4b-7def-8a3b-3c1d9e5f7a21/file')), '404 not_found');
-  sql(server.folder, 'UPDATE exports SET finished_at = NULL');
+  await sql(server.folder, 'UPDATE exports SET finished_at = NULL');
   for (const [state, shown] of [['queued', 'queued'], ['running', 'running'], ['dead', 'failed']] as const) {
-    sql(server.folder, `UPDATE jobs SET state = ?, run_at = 9e15, finished_at = 1`, state);
+    await sql(server.folder, `UPDATE jobs SET state = $1, run_at = 9000000000000000, finished_at = 1`, state);
     assert.equal((await call('GET', `/${id}`)).json.state, shown);
     assert.equal(outcome(await call('GET', `/${id}/file`)), '409 export_unfinished');
   }
@@ -85,20 +86,20 @@ story('ten exports are kept, the newest', {}, async (server) => {
 });
 
 story('an export goes on behind the last page that was written', {}, async (server) => {
-  addUsers(server.folder, 1_000);
+  await addUsers(server.folder, 1_000);
   const call = await asAdmin(server);
   const { json: { id } } = await call('POST', '');
   await settled(server.folder);
   const whole = (await call('GET', `/${id}/file`)).text;
   // As a crash after the second page would have left it.
-  const [page] = sql(server.folder, 'SELECT content FROM export_chunks WHERE seq = 1');
+  const [page] = await sql(server.folder, 'SELECT content FROM export_chunks WHERE seq = 1');
   const last = page!['content'].trimEnd().split('\r\n').at(-1).split(',')[0];
-  sql(server.folder, 'DELETE FROM export_chunks WHERE seq > 1');
-  sql(server.folder, `UPDATE exports SET chunks = 2, rows_written = 500, finished_at = NULL, last_user_id = ?,
-    bytes_written = (SELECT sum(length(CAST(content AS BLOB))) FROM export_chunks)`, last);
-  sql(server.folder, "UPDATE export_chunks SET content = content || '(kept)' WHERE seq = 1");
-  sql(server.folder, "UPDATE jobs SET state = 'running', claim = 'gone', finished_at = NULL");
-  allDue(server.folder);
+  await sql(server.folder, 'DELETE FROM export_chunks WHERE seq > 1');
+  await sql(server.folder, `UPDATE exports SET chunks = 2, rows_written = 500, finished_at = NULL, last_user_id = $1,
+    bytes_written = (SELECT sum(length(content)) FROM export_chunks)`, last);
+  await sql(server.folder, "UPDATE export_chunks SET content = content || '(kept)' WHERE seq = 1");
+  await sql(server.folder, "UPDATE jobs SET state = 'running', claim = 'gone', finished_at = NULL");
+  await allDue(server.folder);
   await call('POST', ''); // Wakes the worker.
   await settled(server.folder);
   const resumed = await call('GET', `/${id}/file`);

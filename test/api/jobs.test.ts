@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { uuidv7 } from '../../src/core/uuid.ts';
-import { jobRows, settled, sql } from '../helpers/jobs_table.ts';
+import { jobRows, settled } from '../helpers/jobs_table.ts';
 import { eventually, toReceived, tokenIn } from '../helpers/mailbox.ts';
 import { startServer } from '../helpers/server.ts';
 import type { TestServer } from '../helpers/server.ts';
+import { sql, sqlEach } from '../helpers/sql.ts';
 import { startRude } from '../helpers/smtp_rude.ts';
 import type { Manners, Rude } from '../helpers/smtp_rude.ts';
 import { logIn, outcome, story } from './story.ts';
@@ -35,6 +36,8 @@ const listed = async (server: TestServer, query = '') => {
   const { access_token: token } = await server.loginAdmin();
   return (await server.call('GET', `${JOBS}${query}`, { token })).json;
 };
+const firstFailure = (server: TestServer) =>
+  eventually('a failure', async () => (await jobRows(server.folder)).find((job) => job.last_error !== null));
 /** The messages among all that was heard, without the commands before them. */
 const messages = ({ heard }: Rude): string[] =>
   heard.join('\r\n').split(/\r\n\.(?:\r\n|$)/).slice(0, -1).map((text) => text.slice(text.indexOf('DATA\r\n') + 6));
@@ -58,7 +61,7 @@ const busy: Manners = { content: '451 later\r\n' };
 mailStory('a mail server that is not ready is asked again, under one Message-ID and date', busy, async (server, mail) => {
   await server.login(email, password);
   await forget(server);
-  const failedOnce = await eventually('a failure', () => jobRows(server.folder).find((job) => job.last_error !== null));
+  const failedOnce = await firstFailure(server);
   assert.deepEqual([failedOnce.state, failedOnce.attempts], ['queued', 1]);
   assert.equal(failedOnce.last_error, 'SMTP content: the server answered 451');
   delete busy.content;
@@ -113,7 +116,7 @@ test('a password that the mail server does not take, or may not see, is no reaso
   try {
     await server.login(email, password);
     await forget(server);
-    const job = await eventually('a failure', () => jobRows(server.folder).find((each) => each.last_error !== null));
+    const job = await firstFailure(server);
     assert.deepEqual([job.state, job.last_error], ['queued', 'SMTP auth: the password is not sent without TLS']);
     assert.ok(!JSON.stringify(server.log()).includes('hunter2'));
   } finally {
@@ -125,9 +128,9 @@ test('a password that the mail server does not take, or may not see, is no reaso
 story('jobs are listed newest first, by pages, to administrators', {}, async (server) => {
   await server.login(email, password);
   const insert = `INSERT INTO jobs (id, kind, payload, state, attempts, run_at, created_at, finished_at)
-    VALUES (?, 'greet', '{"mail":"secret of a person"}', 'done', 1, 1, 1, 1)`;
+    VALUES ($1, 'greet', '{"mail":"secret of a person"}', 'done', 1, 1, 1, 1)`;
   const ids = Array.from({ length: 120 }, (_, i) => `0190a5d2-7c4b-7def-8a3b-${String(i).padStart(12, '0')}`);
-  for (const id of ids) sql(server.folder, insert, id);
+  await sqlEach(server.folder, insert, ids.map((id) => [id]));
   const seen: string[] = [];
   const sizes: number[] = [];
   for (let cursor: string | null = ''; cursor !== null;) {
@@ -171,22 +174,23 @@ story('what is over is forgotten, and nothing else', {}, async (server) => {
   /** What is left of Ada's sessions, tokens, exports, their chunks, and jobs, after a purge. */
   const left = async (): Promise<unknown[]> => {
     const id = uuidv7(0);
-    sql(server.folder, `INSERT INTO jobs (id, kind, payload, state, attempts, run_at, created_at, finished_at)
-      VALUES (?, 'purge.expired', '{}', 'dead', 3, 0, 0, unixepoch() * 1000)`, id);
+    await sql(server.folder, `INSERT INTO jobs (id, kind, payload, state, attempts, run_at, created_at, finished_at)
+      VALUES ($1, 'purge.expired', '{}', 'dead', 3, 0, 0, $2)`, id, Date.now());
     const { access_token: token } = await server.loginAdmin();
     await server.call('POST', `${JOBS}/${id}/retry`, { token });
     await settled(server.folder);
-    sql(server.folder, "DELETE FROM jobs WHERE kind = 'purge.expired'");
+    await sql(server.folder, "DELETE FROM jobs WHERE kind = 'purge.expired'");
     const ofAda = 'sessions JOIN users ON users.id = user_id WHERE email_key = \'ada@example.com\'';
-    return [ofAda, 'account_tokens', 'exports', 'export_chunks', 'jobs']
-      .map((rows) => sql(server.folder, `SELECT count(*) AS n FROM ${rows}`)[0]!['n']);
+    const counted = [ofAda, 'account_tokens', 'exports', 'export_chunks', 'jobs']
+      .map(async (rows) => (await sql(server.folder, `SELECT count(*) AS n FROM ${rows}`))[0]!['n']);
+    return Promise.all(counted);
   };
   assert.deepEqual(await left(), [1, 2, 1, 1, 3]);
   server.clock.advance(30 * minute);
   assert.deepEqual(await left(), [1, 1, 1, 1, 3], 'the token that resets a password');
   server.clock.advance(day);
   assert.deepEqual(await left(), [1, 0, 0, 0, 3], 'the other token, and the export');
-  sql(server.folder, 'UPDATE jobs SET finished_at = finished_at - 3600001');
+  await sql(server.folder, 'UPDATE jobs SET finished_at = finished_at - 3600001');
   assert.deepEqual(await left(), [1, 0, 0, 0, 0], 'jobs that were done an hour ago');
   server.clock.advance(29 * day);
   assert.deepEqual(await left(), [0, 0, 0, 0, 0], 'the session');

@@ -7,12 +7,13 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { allDue, jobRows, settled, sql } from '../helpers/jobs_table.ts';
+import { allDue, jobRows, settled } from '../helpers/jobs_table.ts';
 import { eventually, mailAbout, tokenIn } from '../helpers/mailbox.ts';
 import { ROOT, startProgram } from '../helpers/program.ts';
 import type { Program } from '../helpers/program.ts';
 import { ADMIN, send } from '../helpers/server.ts';
 import { startRude } from '../helpers/smtp_rude.ts';
+import { sql } from '../helpers/sql.ts';
 import { addUsers } from '../helpers/users_table.ts';
 
 const SETTINGS = {
@@ -52,10 +53,10 @@ test('a mail whose server was killed while it went out is delivered by the next'
   await eventually('the mail at the silent server', () => (silent.heard.includes('.') ? true : undefined));
   await kill(first);
   await silent.close();
-  const [job] = jobRows(folder);
+  const [job] = await jobRows(folder);
   assert.deepEqual([job!.state, job!.attempts], ['running', 1]);
 
-  allDue(folder);
+  await allDue(folder);
   const second = await start({ MAIL_URL: `file:${path.join(folder, 'mail')}` });
   const token = tokenIn(await mailAbout({ folder }, /new password/));
   assert.equal((await settled(folder))[0]!.attempts, 2);
@@ -87,26 +88,26 @@ async function killBetweenPages(folder: string, program: Program): Promise<numbe
 test('an export of 2,500 users goes on where it was when the server was killed', () => inFolder(async (folder, start) => {
   let pages: number | undefined;
   let program = await start();
-  addUsers(folder, 2_500);
+  await addUsers(folder, 2_500);
   for (let round = 0; pages === undefined && round < 20; round++) {
-    sql(folder, 'DELETE FROM exports');
+    await sql(folder, 'DELETE FROM exports');
     const { json: pair } = await send(program.port, 'POST', '/api/v1/auth/login', { body: ADMIN });
     const created = await send(program.port, 'POST', '/api/v1/admin/exports', { token: pair.access_token });
     assert.equal(created.status, 202);
     pages = await killBetweenPages(folder, program);
   }
   assert.ok(pages !== undefined && pages < 11, 'it was killed in the middle');
-  const [before] = sql(folder, 'SELECT id, chunks, rows_written FROM exports');
+  const [before] = await sql(folder, 'SELECT id, chunks, rows_written FROM exports');
   assert.deepEqual([before!['chunks'], before!['rows_written']], [pages, pages * 250]);
 
-  allDue(folder);
+  await allDue(folder);
   program = await start();
   await settled(folder);
   const { json: pair } = await send(program.port, 'POST', '/api/v1/auth/login', { body: ADMIN });
   const file = await send(program.port, 'GET', `/api/v1/admin/exports/${before!['id']}/file`, { token: pair.access_token });
   const emails = file.text.split('\r\n').slice(1, -1).map((line) => line.split(',')[1]);
   assert.deepEqual(emails, [...Array.from({ length: 2_500 }, (_, i) => `u${i}@example.com`), ADMIN.email]);
-  const job = jobRows(folder).find(({ id }) => id === before!['id']);
+  const job = (await jobRows(folder)).find(({ id }) => id === before!['id']);
   assert.deepEqual([job!.state, job!.attempts], ['done', 2]);
   assert.equal((await program.stop()).code, 0);
 }));
@@ -118,7 +119,7 @@ test('a stop in the middle of a mail ends in time, and the mail stays for the ne
   await eventually('the mail at the silent server', () => (silent.heard.includes('.') ? true : undefined));
   const { code, stderr } = await program.stop();
   assert.deepEqual([code, stderr], [0, '']);
-  const [job] = jobRows(folder);
+  const [job] = await jobRows(folder);
   assert.deepEqual([job!.state, job!.attempts], ['queued', 0]);
   await silent.close();
 }));
