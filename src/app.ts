@@ -15,7 +15,6 @@ import { createTokens } from './core/tokens.ts';
 import type { Database, Migration } from './db/database.ts';
 import { createSchemaCheck, ensureFirstAdmin, migrate } from './db/init_db.ts';
 import { observed } from './db/observed.ts';
-import { openPurge } from './db/purge.ts';
 import { sqliteFile } from './db/session.ts';
 import { createClientIp } from './http/client_ip.ts';
 import { createCors } from './http/cors.ts';
@@ -140,12 +139,6 @@ export function createApp(parts: Parts): Application {
   const threadMetrics = figures === undefined ? undefined : openThreadMetrics(registry, figures);
   const file = sqliteFile(config.databaseUrl);
   if (file !== undefined && file !== ':memory:' && ofProcess === undefined) addDatabaseMetrics(registry, file);
-  const purge = ofProcess !== undefined ? undefined : openPurge({
-    db,
-    now,
-    onPurged: (sessions) => metrics.sessionsPurged.inc(sessions),
-    onFault: (error) => log.warn('expired sessions could not be deleted', { error }),
-  });
 
   const answer = createPipeline(app, router, createCors(config.corsOrigins));
   const clientIp = createClientIp(config.trustProxy);
@@ -191,7 +184,6 @@ export function createApp(parts: Parts): Application {
       await Promise.all([others, server.drain(config.shutdownTimeout), worker?.stop(config.shutdownTimeout)]);
       threadMetrics?.close();
       lag.close();
-      await purge?.close();
       await app.passwords.close();
       await app.buckets.close();
       await db.close();
@@ -250,9 +242,10 @@ function openWorker(parts: Parts, metrics: ServerMetrics, tracing: Tracing | und
   const publicHost = new URL(publicUrl).hostname;
   const mail = sendsMail(config) ? openMail({ url, from, publicHost, log: (text) => log.announce(text) }) : undefined;
   const onOutcome = (kind: string, outcome: string): void => metrics.jobs.of(kind, outcome).inc();
+  const onPurged = (what: string, rows: number): void => metrics.purgedRows.of(what).inc(rows);
   const around: WorkerOptions['around'] = async (kind, attempt, work) =>
     tracing === undefined ? work() : tracing.begin(jobCall(kind, attempt), work);
-  return createWorker({ tasks, db, mail, log, now, monotonic, publicUrl, onOutcome, around });
+  return createWorker({ tasks, db, mail, log, now, monotonic, publicUrl, onOutcome, onPurged, around });
 }
 
 /** Request ids: random for the process, counted within it. */

@@ -5,35 +5,32 @@ import * as sessions from '../db/sessions.ts';
 import { object } from '../http/schema.ts';
 import { task } from './task.ts';
 
-/** Rows in one write: others wait for it. */
+/** Rows in one write, few enough that the writes of requests come between. */
 const BATCH = 500;
 /** Likewise of chunks, which are large. */
 const CHUNK_BATCH = 20;
 const DONE_KEPT_MS = 3_600_000;
 const DEAD_KEPT_MS = 30 * 24 * 3_600_000;
 
-/** Forgets what is over. */
+/** Forgets what is over: the database grows no larger than what lives in it. */
 export const purgeExpired = task({
   kind: 'purge.expired',
   payload: object({}),
   maxAttempts: 3,
   every: 600_000,
-  async handler({ db, now, signal, log }) {
-    /** Until a batch is not full; how many in all. */
-    const all = async (batch: number, purge: (limit: number) => Promise<number>): Promise<number> => {
-      let purged = 0;
-      for (let count = batch; count === batch; purged += count) {
+  async handler({ db, now, signal, onPurged }) {
+    const all = async (what: string, batch: number, purge: (limit: number) => Promise<number>): Promise<void> => {
+      let purged = batch;
+      while (purged === batch) {
         signal.throwIfAborted();
-        count = await purge(batch);
+        purged = await purge(batch);
+        onPurged(what, purged);
       }
-      return purged;
     };
-    log.info('purged', {
-      sessions: await all(BATCH, (limit) => sessions.purgeExpired(db, now(), limit)),
-      account_keys: await all(BATCH, (limit) => accountTokens.purge(db, now(), limit)),
-      done_jobs: await all(BATCH, (limit) => jobs.purge(db, 'done', DONE_KEPT_MS, limit)),
-      dead_jobs: await all(BATCH, (limit) => jobs.purge(db, 'dead', DEAD_KEPT_MS, limit)),
-      export_chunks: await all(CHUNK_BATCH, (limit) => exports.purge(db, now(), limit)),
-    });
+    await all('sessions', BATCH, (limit) => sessions.purgeExpired(db, now(), limit));
+    await all('account_tokens', BATCH, (limit) => accountTokens.purge(db, now(), limit));
+    await all('done_jobs', BATCH, (limit) => jobs.purge(db, 'done', DONE_KEPT_MS, limit));
+    await all('dead_jobs', BATCH, (limit) => jobs.purge(db, 'dead', DEAD_KEPT_MS, limit));
+    await all('export_chunks', CHUNK_BATCH, (limit) => exports.purge(db, now(), limit));
   },
 });

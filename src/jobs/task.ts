@@ -13,6 +13,8 @@ export interface TaskContext {
   now(): number;
   /** Where people reach this server, without a slash at the end. */
   publicUrl: string;
+  /** Told of every batch that was deleted, for counting. */
+  onPurged(what: string, rows: number): void;
 }
 
 /** What a handler is called with: the payload has been checked. */

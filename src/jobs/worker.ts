@@ -41,6 +41,8 @@ export interface JobWorker {
 
 /** Jobs at once: they wait for other servers, or else come back to the event loop after each page. */
 const CONCURRENCY = 4;
+/** How often in the shortest period the recurring tasks are looked at: a write that changes nothing, but for one. */
+const RECUR_LOOKS = 10;
 /** How long what was broken off may take to end. */
 const ABORT_MS = 500;
 const MAX_ERROR_LENGTH = 500;
@@ -130,7 +132,8 @@ export function createWorker(options: WorkerOptions): JobWorker {
     await db.write(
       recurring.map((each) => enqueue(db, each, {}, now, { once: { key: each.kind, quietMs: each.every! } })),
     );
-    recurAt = monotonic() + Math.min(...recurring.map(({ every }) => every!)) * 1e6;
+    // The period counts from the end of the last run: who only looked once in it would come too early every time.
+    recurAt = monotonic() + (Math.min(...recurring.map(({ every }) => every!)) / RECUR_LOOKS) * 1e6;
   }
 
   async function perform(claim: Claim): Promise<void> {

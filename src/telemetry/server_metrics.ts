@@ -12,7 +12,7 @@ export interface ServerMetrics {
   passwordQueueDepth: Gauge;
   authEvents: Labelled<readonly ['event'], Counter>;
   jobs: Labelled<readonly ['kind', 'outcome'], Counter>;
-  sessionsPurged: Counter;
+  purgedRows: Labelled<readonly ['what'], Counter>;
   /** Threads that had served and died. */
   threadsReplaced: Labelled<readonly ['reason'], Counter>;
 }
@@ -86,7 +86,7 @@ export function createServerMetrics(registry: Registry): ServerMetrics {
     passwordQueueDepth: registry.gauge('password_hash_queue_depth', 'Passwords that wait to be hashed.', [], 'max').of(),
     authEvents: registry.counter('auth_events_total', 'Security events, by name.', ['event']),
     jobs: registry.counter('jobs_total', 'Background jobs run, by kind and outcome.', ['kind', 'outcome']),
-    sessionsPurged: registry.counter('sessions_purged_total', 'Expired sessions that were deleted.').of(),
+    purgedRows: registry.counter('purged_rows_total', 'Rows that were deleted because they were over.', ['what']),
     threadsReplaced: registry.counter('serving_threads_replaced_total', 'Threads that died and were replaced.', ['reason']),
   };
 }
