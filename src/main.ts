@@ -1,6 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { enableCompileCache } from 'node:module';
-import os from 'node:os';
 import { isatty } from 'node:tty';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -99,6 +98,7 @@ async function serve(): Promise<void> {
   const { openSink } = await import('./telemetry/sink.ts');
   const { createApp } = await import('./app.ts');
   const { signingKeys } = await import('./db/key_file.ts');
+  const { poolOf } = await import('./core/threads.ts');
   const { announce } = await import('./telemetry/banner.ts');
 
   const pretty = config.logFormat === 'pretty' || (config.logFormat === 'auto' && isatty(1));
@@ -130,23 +130,21 @@ async function serve(): Promise<void> {
 
   const origin = process.hrtime();
   const monotonic = monotonicSince(origin);
-  const count = config.workers === 0 ? os.availableParallelism() : config.workers;
 
   try {
     const { keys, warning } = signingKeys(config);
     const onWait = (error: unknown): void =>
       log.warn('The database is away; the server starts when it answers.', { reason: rootOf(error) });
-    const part = partOf(config, count);
-    const db = await openDatabase(part, { monotonic, onWait });
+    const db = await openDatabase({ ...config, databasePoolMax: poolOf(config, 0) }, { monotonic, onWait });
     const sharedBuckets = await openSharedBuckets(config, monotonic);
     const own = { version: VERSION, now: Date.now, monotonic, figures: process };
     const application = createApp({ ...own, config, keys, db, sharedBuckets, log });
     const { migrated, madeAdmin, limiterFault } = await application.prepare();
-    const threads = count === 1 ? undefined : await (await import('./threads/supervisor.ts')).openServingThreads({
+    const several = config.workers > 1 ? await import('./threads/supervisor.ts') : undefined;
+    const threads = await several?.openServingThreads({
       ...application,
-      count,
       entry: new URL(import.meta.url),
-      data: { config: part, version: VERSION, keys, origin, log: form },
+      data: { config, version: VERSION, keys, origin, log: form },
       db,
       log,
       wakeJobs: application.app.jobs.wake,
@@ -167,7 +165,7 @@ async function serve(): Promise<void> {
       database: db.kind,
       databaseFile: sqliteFile(config.databaseUrl),
       limitStore: config.redisUrl === undefined ? 'memory' : 'redis',
-      workers: count,
+      workers: config.workers,
       limits: { request: config.rateLimitDefault, login: config.rateLimitLogin },
     } as const;
     announce(started, { pretty, color }, log, sink.write);
@@ -212,10 +210,4 @@ async function openSharedBuckets({ redisUrl }: Config, monotonic: () => number):
   if (redisUrl === undefined) return undefined;
   const { openRedisBuckets } = await import('./wire/redis_buckets.ts');
   return openRedisBuckets(redisUrl, monotonic);
-}
-
-/** What each of the threads may have of what is bounded for the process: the main one has its part as well. */
-function partOf(config: Config, count: number): Config {
-  if (count === 1) return config;
-  return { ...config, databasePoolMax: Math.max(1, Math.floor(config.databasePoolMax / (count + 1))) };
 }

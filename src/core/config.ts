@@ -1,3 +1,4 @@
+import os from 'node:os';
 import { parseEnv } from 'node:util';
 
 import { cidrs, choice, duration, flag, host, integer, keys, limit, origins, size, text, url, Wrong } from './settings.ts';
@@ -71,7 +72,7 @@ type Camel<S extends string> = S extends `${infer Head}_${infer Tail}`
   ? `${Lowercase<Head>}${Capitalize<Camel<Tail>>}`
   : Lowercase<S>;
 
-/** The settings by their camelCase names. Durations are milliseconds, sizes bytes. */
+/** The settings by their camelCase names. Durations are milliseconds, sizes bytes; `workers` is never 0. */
 export type Config = {
   readonly [Name in SettingName as Camel<Name>]: (typeof settings)[Name] extends Setting<infer T> ? T : never;
 };
@@ -160,6 +161,7 @@ export function loadConfig({ env, envFile, flags, readFile, checks = {} }: Sourc
     }
   }
   const config = values as Config;
+  values['workers'] ||= os.availableParallelism();
   if (config.environment === 'production' && !explicit.has('PASSWORD_MIN_LENGTH')) values['passwordMinLength'] = 8;
   faults.push(...contradictions(config, explicit).filter((fault) => !wrong.has(fault.split(':', 1)[0]!)));
   return faults.length > 0 ? { faults } : { config, explicit, texts, warnings };
@@ -220,6 +222,11 @@ function contradictions(config: Config, explicit: ReadonlySet<SettingName>): str
   }
   if (config.databaseUrl === 'sqlite::memory:' && config.workers !== 1) {
     faults.push('WORKERS: threads can not share sqlite::memory:; accepted with it: 1');
+  }
+  const { workers, databasePoolMax } = config;
+  if (workers > 1 && databasePoolMax <= workers && !config.databaseUrl.startsWith('sqlite:')) {
+    faults.push(`DATABASE_POOL_MAX: ${databasePoolMax} are too few for ${workers} threads and the main one; ` +
+      `accepted with WORKERS=${workers}: ${workers + 1} or more`);
   }
   return faults;
 }

@@ -5,6 +5,7 @@ import { getHeapStatistics } from 'node:v8';
 
 import type { Hashes } from '../core/passwords.ts';
 import { createSharedBuckets } from '../core/rate_limit_shared.ts';
+import { poolOf } from '../core/threads.ts';
 import type { Database } from '../db/database.ts';
 import type { Level, Log } from '../telemetry/log.ts';
 import { merged, renderText } from '../telemetry/metrics_text.ts';
@@ -14,8 +15,6 @@ import type { Reason, ServingThread } from './serving_thread.ts';
 import type { MainVerbs, ServingData } from './verbs.ts';
 
 export interface SupervisorOptions {
-  /** How many threads serve. */
-  count: number;
   /** The module that each of them runs. */
   entry: URL;
   data: Omit<ServingData, 'buckets' | 'hashing' | 'port'>;
@@ -54,14 +53,16 @@ const [FIRST_WAIT_MS, LAST_WAIT_MS, LONG_LIFE_MS] = [100, 5000, 30_000];
  * while the others serve. Resolves when all listen; rejects when one of the first cannot.
  */
 export async function openServingThreads(options: SupervisorOptions): Promise<ServingThreads> {
-  const { count, entry, data, hashes, db, log, monotonic } = options;
-  const { host, rateLimitMaxKeys, shutdownTimeout } = data.config;
+  const { entry, data, hashes, db, log, monotonic } = options;
+  const { config } = data;
+  const { host, rateLimitMaxKeys, shutdownTimeout, workers } = config;
   const shared = { buckets: createSharedBuckets(rateLimitMaxKeys), hashing: new SharedArrayBuffer(8) };
   const gauges = new Int32Array(shared.hashing);
-  const heapMb = Math.floor(getHeapStatistics().heap_size_limit / 2 ** 20 / count);
-  const threads = new Map<string, ServingThread>();
+  const heapMb = Math.floor(getHeapStatistics().heap_size_limit / 2 ** 20 / workers);
+  /** By their numbers, from 1. */
+  const threads = new Map<number, ServingThread>();
   const timers = new Set<NodeJS.Timeout>();
-  let port = data.config.port;
+  let port = config.port;
   let form = data.log;
   /** Counted by threads that are gone. */
   let past: Snapshot = [];
@@ -92,14 +93,16 @@ export async function openServingThreads(options: SupervisorOptions): Promise<Se
     writer: (end) => db.serveWriter!(end),
   };
 
-  function start(name: string, lastWaitMs = 0): ServingThread {
+  function start(number: number, lastWaitMs = 0): ServingThread {
+    const name = `serve-${number}`;
     const startedAt = monotonic();
+    const ofThread = { ...config, databasePoolMax: poolOf(config, number) };
     const thread = startServing({
       entry, name, verbs,
-      data: { ...data, ...shared, log: form, port },
+      data: { ...data, ...shared, config: ofThread, log: form, port },
       resourceLimits: { maxOldGenerationSizeMb: heapMb },
       onEnd(reason, error) {
-        threads.delete(name);
+        threads.delete(number);
         past = [...merged([past, thread.counted.filter(({ kind }) => kind !== 'gauge')])];
         if (isStopping) return;
         const livedMs = (monotonic() - startedAt) / 1e6;
@@ -108,12 +111,12 @@ export async function openServingThreads(options: SupervisorOptions): Promise<Se
         log.error('A thread that served has died, and is replaced.', { thread: name, reason, wait_ms: waitMs, error });
         const timer = setTimeout(() => {
           timers.delete(timer);
-          start(name, waitMs);
+          start(number, waitMs);
         }, waitMs);
         timers.add(timer);
       },
     });
-    threads.set(name, thread);
+    threads.set(number, thread);
     return thread;
   }
 
@@ -129,8 +132,8 @@ export async function openServingThreads(options: SupervisorOptions): Promise<Se
   }, LOOK_MS);
   try {
     if (port !== 0) await assertFree(host, port);
-    port = await start('serve-1').listening;
-    await Promise.all(Array.from({ length: count - 1 }, (_, i) => start(`serve-${i + 2}`).listening));
+    port = await start(1).listening;
+    await Promise.all(Array.from({ length: workers - 1 }, (_, i) => start(i + 2).listening));
   } catch (error) {
     await endAll();
     throw error;

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
 
 import { EXAMPLE_JWT_SECRET, loadConfig, settings } from '../../src/core/config.ts';
 import type { Loaded, SettingName, Sources } from '../../src/core/config.ts';
 import { Wrong } from '../../src/core/settings.ts';
+import { poolOf } from '../../src/core/threads.ts';
 
 const NO_FILES: Record<string, string> = {};
 
@@ -280,4 +282,24 @@ test('in production the key must be there and hard to guess, and passwords longe
   assert.equal(own.passwordMinLength, 6);
   assert.equal(configOf({}).config.passwordMinLength, 4);
   assert.match(production({ JWT_SECRET: KEY, MAIL_URL: 'log:' })[0]!, /^MAIL_URL: /);
+});
+
+test('Postgres connections are for the process: each thread has its part, and too few for all are refused', () => {
+  const postgres = { DATABASE_URL: 'postgres://h/d' };
+  for (const [workers, total] of [[1, 1], [1, 10], [2, 3], [2, 10], [3, 9], [9, 10], [16, 40]] as const) {
+    const env = { ...postgres, WORKERS: String(workers), DATABASE_POOL_MAX: String(total) };
+    const { config } = configOf({ env });
+    const serving = Array.from({ length: workers }, (_, i) => poolOf(config, i + 1));
+    const main = poolOf(config, 0);
+    assert.equal(workers === 1 ? main : serving.reduce((sum, each) => sum + each, main), total);
+    assert.ok(main >= 1 && Math.min(...serving) >= 1 && Math.max(...serving) - Math.min(...serving) <= 1);
+  }
+  const [fault, ...others] = faultsOf({ ...postgres, WORKERS: '3', DATABASE_POOL_MAX: '3' });
+  assert.match(fault!, /^DATABASE_POOL_MAX: 3 are too few for 3 threads and the main one; accepted with WORKERS=3: 4 /);
+  assert.deepEqual(others, []);
+  assert.deepEqual(faultsOf({ WORKERS: '3', DATABASE_POOL_MAX: '1' }), [], 'SQLite has no pool');
+});
+
+test('WORKERS=0 is one for each core', () => {
+  assert.equal(configOf({ env: { WORKERS: '0' } }).config.workers, availableParallelism());
 });
