@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Server as NetServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { setImmediate as turn } from 'node:timers/promises';
 
 import { Failure } from '../core/errors.ts';
 import { Exchange } from './exchange.ts';
@@ -15,6 +16,8 @@ export interface Timeouts {
   headersMs: number;
   requestMs: number;
   checkMs: number;
+  /** How long a client may wait before it uses its connection again, as `Keep-Alive` tells it. */
+  keepAliveMs: number;
 }
 
 export interface HttpOptions extends Omit<ExchangeContext, 'closesAfter' | 'deliverSoon'> {
@@ -28,12 +31,12 @@ export interface HttpOptions extends Omit<ExchangeContext, 'closesAfter' | 'deli
 export interface HttpServer {
   /** Resolves with the port that it listens on. */
   listen(options: { host: string; port: number; reusePort?: boolean }): Promise<number>;
-  /** Takes no new connection. */
-  stopListening(): void;
+  /** Takes no new connection but those that the system has made already; resolves when it listens no more. */
+  stopListening(): Promise<void>;
   /**
    * Takes no new connection; serves those that are open, each answer with `Connection: close`; resolves when all are
-   * gone, at the latest after `timeoutMs`. Idle ones are left to their keep-alive timeout: closing one at the moment
-   * its client uses it would be a reset.
+   * gone, at the latest after `timeoutMs`. Idle ones are left open for as long as they were promised to be: closing one
+   * at the moment its client uses it would be a reset.
    */
   drain(timeoutMs: number): Promise<void>;
   readonly draining: boolean;
@@ -44,9 +47,13 @@ interface Newest {
   res: ServerResponse;
 }
 
-const TIMEOUTS: Timeouts = { headersMs: 10_000, requestMs: 30_000, checkMs: 1_000 };
+const TIMEOUTS: Timeouts = { headersMs: 10_000, requestMs: 30_000, checkMs: 1_000, keepAliveMs: 5_000 };
+/** What was sent within that time may arrive so much later. */
+const ON_THE_WAY_MS = 1_000;
 const MAX_HEADER_BYTES = 16_384;
 const MAX_CONNECTIONS = 20_000;
+/** Connections that the system has made and the server has not taken yet. */
+const MAX_WAITING = 1024;
 
 /** What routes answer to. */
 const METHODS = 'GET, HEAD, POST, PATCH, DELETE, OPTIONS';
@@ -69,6 +76,9 @@ export function createHttpServer({ handle, onRejected, timeouts = TIMEOUTS, ...s
     headersTimeout: timeouts.headersMs,
     requestTimeout: timeouts.requestMs,
     connectionsCheckingInterval: timeouts.checkMs,
+    keepAliveTimeout: timeouts.keepAliveMs,
+    // A head that has begun on a kept connection is cut off as slow, with an answer, before its connection as idle.
+    keepAliveTimeoutBuffer: timeouts.headersMs,
     optimizeEmptyRequests: true,
   });
   server.maxHeadersCount = 0; // Bounded by their size; a count would drop the surplus silently.
@@ -125,10 +135,21 @@ export function createHttpServer({ handle, onRejected, timeouts = TIMEOUTS, ...s
     reject(socket as Socket, new Failure('method_not_allowed', 'This server is no proxy.', { allow: METHODS }));
   });
 
+  let arrived = 0;
+  server.on('connection', () => arrived++);
+  /** Those that wait would be reset. One is taken in each turn of the event loop: until a turn without one. */
+  async function takeWaiting(): Promise<void> {
+    await turn();
+    for (let left = MAX_WAITING, seen = -1; left > 0 && seen !== arrived; left--) {
+      seen = arrived;
+      await turn();
+    }
+  }
   /** http.Server's own close() would cut idle connections at once; net.Server's resolves when all are gone. */
-  let gone: Promise<void> | undefined;
-  const closeListener = (): Promise<void> =>
-    (gone ??= new Promise((resolve) => NetServer.prototype.close.call(server, () => resolve())));
+  const gone = Promise.withResolvers<void>();
+  let deaf: Promise<void> | undefined;
+  const stopListening = (): Promise<void> =>
+    (deaf ??= takeWaiting().then(() => void NetServer.prototype.close.call(server, () => gone.resolve())));
 
   return {
     get draining() {
@@ -138,18 +159,22 @@ export function createHttpServer({ handle, onRejected, timeouts = TIMEOUTS, ...s
     listen: ({ host, port, reusePort = false }) =>
       new Promise((resolve, fail) => {
         server.once('error', fail);
-        server.listen({ host, port, reusePort, backlog: 1024 }, () => {
+        server.listen({ host, port, reusePort, backlog: MAX_WAITING }, () => {
           server.off('error', fail);
           resolve((server.address() as AddressInfo).port);
         });
       }),
 
-    stopListening: () => void closeListener(),
+    stopListening,
 
     async drain(timeoutMs) {
+      // Not before nobody is let in: who is sent away would be back at once.
+      await stopListening();
       draining = true;
+      const idle = setTimeout(() => server.closeIdleConnections(), timeouts.keepAliveMs + ON_THE_WAY_MS);
       const deadline = setTimeout(() => server.closeAllConnections(), timeoutMs);
-      await closeListener();
+      await gone.promise;
+      clearTimeout(idle);
       clearTimeout(deadline);
       await new Promise((resolve) => server.close(resolve));
     },

@@ -204,7 +204,7 @@ suite('slow clients', { concurrency: true }, () => {
   let server: HttpServer;
   let port: number;
   before(async () => {
-    server = createBareServer(0, { headersMs: 200, requestMs: 400, checkMs: 20 });
+    server = createBareServer(0, { headersMs: 200, requestMs: 400, checkMs: 20, keepAliveMs: 100 });
     port = await server.listen({ host: '127.0.0.1', port: 0 });
   });
   after(() => server.drain(0));
@@ -242,5 +242,55 @@ suite('slow clients', { concurrency: true }, () => {
     const connection = openRaw(port);
     assert.equal(await connection.closed, 'end');
     connection.close();
+  });
+
+  test('a second request that begins late has its time all the same, and is told when that is over', async (t) => {
+    const patient = createBareServer(0, { headersMs: 1500, requestMs: 3000, checkMs: 20, keepAliveMs: 50 });
+    const connection = openRaw(await patient.listen({ host: '127.0.0.1', port: 0 }));
+    t.after(() => patient.drain(0));
+    connection.write(PING);
+    assert.equal((await connection.answer()).status, 204);
+    connection.write('GET / HT');
+    assertProblem(await connection.answer(), 408, 'request_timeout');
+    assert.equal(await connection.closed, 'end');
+    connection.close();
+  });
+});
+
+suite('a server that stops', { concurrency: true }, () => {
+  test('serves who has come before it took them in', async () => {
+    const server = createBareServer(0);
+    const port = await server.listen({ host: '127.0.0.1', port: 0 });
+    const connections = Array.from({ length: 60 }, () => openRaw(port));
+    await Promise.all(connections.map(({ socket }) => once(socket, 'connect')));
+    const stopped = server.drain(5000);
+    await Promise.all(connections.map(async (connection) => {
+      for (let last = false; !last; ) {
+        connection.write(PING);
+        const { status, headers } = await connection.answer();
+        assert.equal(status, 204);
+        last = headers['connection'] === 'close';
+      }
+      assert.equal(await connection.closed, 'end');
+    }));
+    await stopped;
+    for (const connection of connections) connection.close();
+  });
+
+  test('keeps an idle connection for as long as its client may use it, and no longer', async () => {
+    const server = createBareServer(0, { headersMs: 60_000, requestMs: 60_000, checkMs: 20, keepAliveMs: 400 });
+    const port = await server.listen({ host: '127.0.0.1', port: 0 });
+    const [used, idle] = [openRaw(port), openRaw(port)];
+    for (const connection of [used, idle]) {
+      connection.write(PING);
+      assert.equal((await connection.answer()).headers['connection'], 'keep-alive');
+    }
+    const stopped = server.drain(50_000);
+    await delay(100);
+    used.write(PING);
+    assert.equal((await used.answer()).headers['connection'], 'close');
+    assert.deepEqual(await Promise.all([used.closed, idle.closed]), ['end', 'end']);
+    await stopped;
+    for (const connection of [used, idle]) connection.close();
   });
 });
