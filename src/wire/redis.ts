@@ -34,7 +34,7 @@ export interface Redis {
 }
 
 /** Attempts are never further apart than this and one `connectMs`. */
-const MAX_PAUSE_MS = 3000;
+const MAX_PAUSE_MS = 1000;
 const FIRST_PAUSE_MS = 100;
 
 /**

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -137,12 +138,28 @@ describe('while Redis', needs('redis-server'), () => {
   const settings = { RATE_LIMIT_DEFAULT: `${limit}/1h`, DATABASE_URL: 'sqlite::memory:' };
   const ping = (program: Program, address: string) =>
     call(program, 'GET', '/api/v1/public/ping', { headers: { 'X-Forwarded-For': address } });
-  /** The statuses of more pings than the limit allows, a few at once. */
-  const flood = async (program: Program, address: string): Promise<number[]> => {
-    const answers = await Promise.all(Array.from({ length: limit + 5 }, () => ping(program, address)));
-    return answers.map(({ status }) => status).sort();
+  /** What it has said of Redis, up to now: a request that is logged carries the lines before its own along. */
+  const told = async (program: Program): Promise<string[]> => {
+    const id = randomUUID();
+    await call(program, 'GET', '/healthz', { headers: { 'X-Request-Id': id } });
+    await program.line((line) => line['request_id'] === id);
+    return program.log().filter(({ msg }) => /^Redis is/.test(msg)).map(({ level }) => level);
   };
-  const held = [...Array(limit).fill(200), ...Array(5).fill(429)];
+  let floods = 0;
+  /**
+   * As many of the pings from an address pass as the limit says, and never more. On a busy machine Redis may take
+   * longer than it has; a client is counted by two stores then, and another flood is needed to see what one does.
+   */
+  const flood = async (program: Program, changesThatCount: number): Promise<string> => {
+    for (;;) {
+      const address = `192.0.2.${(floods += 1)}`;
+      const before = (await told(program)).length;
+      const answers = await Promise.all(Array.from({ length: limit + 5 }, () => ping(program, address)));
+      if ((await told(program)).length > before + changesThatCount) continue;
+      assert.deepEqual(answers.map(({ status }) => status).sort(), [...Array(limit).fill(200), ...Array(5).fill(429)]);
+      return address;
+    }
+  };
   const limiter = async (program: Program) => {
     const { status, json } = await call(program, 'GET', '/readyz');
     const gauge = /^rate_limit_store_up (\d)$/m.exec((await call(program, 'GET', '/metrics')).text)?.[1];
@@ -157,19 +174,19 @@ describe('while Redis', needs('redis-server'), () => {
     test(`${title}, limits hold in the process, nobody gets an error, and it is used again within 5 s`, async (t) => {
       const redis = await redisServer(t);
       const program = await start(t, { ...settings, REDIS_URL: redis.url });
-      assert.equal(await limiter(program), '200 ok 1');
-      assert.deepEqual(await flood(program, '192.0.2.1'), held);
+      await within(() => limiter(program), (answer) => answer === '200 ok 1');
+      const first = await flood(program, 0);
       await begin(redis);
-      assert.deepEqual(await flood(program, '192.0.2.2'), held);
-      assert.equal((await ping(program, '192.0.2.2')).status, 429);
+      const second = await flood(program, 1);
+      assert.equal((await ping(program, second)).status, 429);
       assert.equal(await limiter(program), '200 fallback 0');
       await end(redis);
       await within(() => limiter(program), (answer) => answer === '200 ok 1');
-      assert.deepEqual(await flood(program, '192.0.2.3'), held);
-      if (title === 'hangs') assert.equal((await ping(program, '192.0.2.1')).status, 429, 'it remembers');
-      await program.line(({ msg }) => /^Redis is back/.test(msg));
-      const told = program.log().filter(({ msg }) => /^Redis is/.test(msg));
-      assert.deepEqual(told.map(({ level }) => level), ['warn', 'info']);
+      await flood(program, 0);
+      if (title === 'hangs') assert.equal((await ping(program, first)).status, 429, 'it remembers');
+      const levels = await told(program);
+      assert.deepEqual(levels, levels.map((_, i) => (i % 2 === 0 ? 'warn' : 'info')), 'each change is told once');
+      assert.ok(levels.length >= 2);
       assert.deepEqual(await program.stop(), { code: 0, stderr: '' });
     });
   }
@@ -181,10 +198,11 @@ describe('while Redis', needs('redis-server'), () => {
     assert.deepEqual(program.log()[0]!['msg'], 'listening', 'the first line says where, whatever is amiss');
     assert.equal(await limiter(program), '200 fallback 0');
     assert.match((await program.line(({ level }) => level === 'warn'))['msg'], /^Redis is away.*ECONNREFUSED/);
-    assert.deepEqual(await flood(program, '192.0.2.1'), held);
+    const address = await flood(program, 0);
     await redis.start();
     await within(() => limiter(program), (answer) => answer === '200 ok 1');
-    assert.deepEqual(await flood(program, '192.0.2.1'), held, 'Redis knows nothing of what was counted without it');
+    assert.equal((await ping(program, address)).status, 200, 'Redis knows nothing of what was counted without it');
+    await flood(program, 0);
     await program.stop();
   });
 });
