@@ -19,6 +19,7 @@ story(
     await post('register', { email: 'bad', password: words.right, [words.wrong]: words.wrong });
     await post('register', `{"email": "${email}", "password": "${words.wrong}`);
     await post('login', { email, password: words.wrong });
+    await post('login', { email: words.right, password: email });
     const { json: pair } = await post('login', { email, password: words.right });
     const { json: second } = await post('refresh', { refresh_token: pair.refresh_token });
     await server.call('GET', `/api/v1/users?q=${pair.access_token}`, { token: second.access_token, headers });

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
 import type { Config } from '../../core/config.ts';
-import { emailKey, EMAIL_MAX_LENGTH } from '../../core/email.ts';
+import { emailKey, EMAIL_MAX_LENGTH, isEmail } from '../../core/email.ts';
 import { Failure } from '../../core/errors.ts';
 import type { Take } from '../../core/rate_limit.ts';
 import { uuidv7 } from '../../core/uuid.ts';
@@ -153,7 +153,8 @@ async function logIn(app: App, exchange: Exchange, { email, password }: LoginIn,
   const user = await users.byEmail(app.db, email);
   const { matches, outdated } = await app.passwords.verify(password, user?.passwordHash);
   const failed = (reason: string): void => {
-    const who = { email: email.slice(0, EMAIL_MAX_LENGTH), user_id: user?.id };
+    // What is no address may be a password, typed into the wrong field.
+    const who = { email: isEmail(email) ? email : undefined, user_id: user?.id };
     app.event(exchange, 'auth.login_failed', { ...who, reason }, 'warn');
   };
   if (user === undefined || !matches) {
