@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { constants, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import { isIPv4 } from 'node:net';
 import { join } from 'node:path';
 import { toMailbox } from './mail_address.ts';
@@ -127,13 +127,9 @@ async function writeWhole(folder: string, name: string, text: string): Promise<v
   const path = join(folder, name);
   const draft = join(folder, `.${randomUUID()}.tmp`);
   try {
-    const file = await open(draft, 'wx', 0o600);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    // Node's permission model has no fsync: a file that is written through needs none.
+    const { O_WRONLY, O_CREAT, O_EXCL, O_SYNC = 0 } = constants;
+    await writeFile(draft, text, { flag: O_WRONLY | O_CREAT | O_EXCL | O_SYNC, mode: 0o600 });
     await rename(draft, path);
   } catch (error) {
     await rm(draft, { force: true });
@@ -142,13 +138,13 @@ async function writeWhole(folder: string, name: string, text: string): Promise<v
   await syncFolder(folder);
 }
 
-/** The new name is on disk too. Windows has no such thing for folders and answers EPERM. */
+/** The new name is on disk too, unless the platform (EPERM on Windows) or Node's permission model forbids to ask. */
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r');
   try {
     await handle.sync();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
+    if (!['EPERM', 'ERR_ACCESS_DENIED'].includes(String((error as NodeJS.ErrnoException).code))) throw error;
   } finally {
     await handle.close();
   }

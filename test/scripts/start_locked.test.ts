@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
@@ -15,11 +15,11 @@ after(() => rmSync(folder, { recursive: true }));
 
 const launcher = ['--disable-warning=ExperimentalWarning', path.join(ROOT, 'scripts/start_locked.ts')];
 
-test('the locked server does all that a server does: accounts, documentation, metrics, traces', async (t) => {
+test('the locked server does all that a server does: accounts, mail, documentation, metrics, traces', async (t) => {
   const home = mkdtempSync(path.join(folder, 'server-'));
   const collector = await openCollector(t);
   writeFileSync(path.join(home, 'secret'), 'a secret of more than thirty-two bytes\n');
-  writeFileSync(path.join(home, '.env'), 'JWT_SECRET_FILE=secret\nSCRYPT_LOG2_N=4\nSCRYPT_P=1\nREFRESH_TOKEN_TTL=1h\n');
+  writeFileSync(path.join(home, '.env'), 'JWT_SECRET_FILE=secret\nSCRYPT_LOG2_N=4\nSCRYPT_P=1\nREFRESH_TOKEN_TTL=1h\nMAIL_URL=file:mail\n');
   const program = await startProgram(launcher, home, { OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint });
   const call = (method: string, target: string, options = {}) => send(program.port, method, target, options);
   const account = { email: 'a@a.com', full_name: 'Alice', password: 'pass' };
@@ -27,6 +27,9 @@ test('the locked server does all that a server does: accounts, documentation, me
   const { json } = await call('POST', '/api/v1/auth/login', { body: { email: 'a@a.com', password: 'pass' } });
   const me = await call('GET', '/api/v1/users/me', { token: json.access_token });
   assert.equal(me.json.full_name, 'Alice');
+  assert.equal((await call('POST', '/api/v1/auth/password/forgot', { body: { email: 'a@a.com' } })).status, 202);
+  assert.equal((await program.line(({ msg }) => msg.startsWith('job '))).msg, 'job done');
+  assert.equal(readdirSync(path.join(home, 'mail')).length, 1);
   for (const target of ['/docs', '/openapi.json', '/metrics', '/readyz']) {
     assert.equal((await call('GET', target)).status, 200, target);
   }
