@@ -1,5 +1,5 @@
 import { backUp, toSentence } from './sqlite_copy.ts';
-import { databaseFile, runCommand, say } from './shared.ts';
+import { assertIsThere, databaseFile, runCommand, say } from './shared.ts';
 
 const help = `Usage: node scripts/backup.ts FILE
 
@@ -15,6 +15,7 @@ if (import.meta.main) {
     least: 1,
     async run({ args: [to = ''], config }) {
       const from = databaseFile(config, 'back it up with pg_dump --format=custom --file=FILE DATABASE_URL');
+      assertIsThere(from);
       say(`${to}: ${toSentence(await backUp(from, to))}`);
     },
   });

@@ -35,6 +35,7 @@ if (import.meta.main) {
       const out = value('out');
       if (config.jwtSecret !== undefined) {
         if (out === undefined || has('forget')) throw new Usage('JWT_SECRET is set: give --out FILE; see --help');
+        if (existsSync(out)) throw new Error(`${out} exists; name a new file.`);
         writeKeyFile(out, [newKey()]);
         say(`${out} holds the new key. Now, for every instance:`);
         say('  1. add the key that JWT_SECRET has now to JWT_SECRET_PREVIOUS, with a comma between several;');

@@ -9,7 +9,8 @@ import { isEmail } from '../src/core/email.ts';
 import { createPasswords } from '../src/core/passwords.ts';
 import type { Passwords } from '../src/core/passwords.ts';
 import type { Database } from '../src/db/database.ts';
-import { createSchemaCheck } from '../src/db/init_db.ts';
+import { appliedMigrations, knownMigrations } from '../src/db/init_db.ts';
+import { pendingMigrations } from '../src/db/migrations.ts';
 import type { User } from '../src/db/models.ts';
 import { checkDatabaseUrl, openDatabase, sqliteFile } from '../src/db/session.ts';
 import * as users from '../src/db/users.ts';
@@ -91,12 +92,15 @@ export const openHere = (config: Config): Promise<Database> =>
     onWait: () => void process.stderr.write('The database is away; waiting for it to answer.\n'),
   });
 
+export function assertIsThere(databaseFile: string): void {
+  if (existsSync(databaseFile)) return;
+  throw new Error(`There is no database ${databaseFile}: start the server once, or run scripts/migrate.ts.`);
+}
+
 /** Opens the database that a server has made, and closes it again. */
 export async function withDatabase<T>(config: Config, work: (db: Database) => Promise<T>): Promise<T> {
   const file = sqliteFile(config.databaseUrl);
-  if (file !== undefined && !existsSync(file)) {
-    throw new Error(`There is no database ${file}: start the server once, or run scripts/migrate.ts.`);
-  }
+  if (file !== undefined) assertIsThere(file);
   const db = await openHere(config);
   try {
     return await work(db);
@@ -105,10 +109,11 @@ export async function withDatabase<T>(config: Config, work: (db: Database) => Pr
   }
 }
 
-/** The same for what needs every table: a schema that lacks a migration is refused. */
+/** The same for what needs every table: a schema that this code does not know, or that lacks a migration, is refused. */
 export const withAccounts = <T>(config: Config, work: (db: Database) => Promise<T>): Promise<T> =>
   withDatabase(config, async (db) => {
-    if (!(await createSchemaCheck(db)())) throw new Error('The database lacks a migration: run scripts/migrate.ts.');
+    const pending = pendingMigrations(await appliedMigrations(db), knownMigrations(db));
+    if (pending.length > 0) throw new Error('The database lacks a migration: run scripts/migrate.ts.');
     return work(db);
   });
 

@@ -1,5 +1,7 @@
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs';
+import path from 'node:path';
 import { backup, DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 
 import { knownMigrations } from '../src/db/init_db.ts';
@@ -15,6 +17,8 @@ export interface Contents {
 
 /** One step copies everything, so that it is one moment's state and no write of the server begins it anew. */
 const WHOLE = { rate: 2 ** 30 };
+const LOCK_TRIES = 20;
+const LOCK_PAUSE_MS = 100;
 
 /**
  * Copies the database, which may be in use, into a new file: one file without a WAL, on the disk and checked when the
@@ -22,6 +26,8 @@ const WHOLE = { rate: 2 ** 30 };
  */
 export async function backUp(from: string, to: string): Promise<Contents> {
   if (existsSync(to)) throw new Error(`${to} exists; name a new file.`);
+  const folder = path.dirname(to);
+  if (!existsSync(folder)) throw new Error(`There is no folder ${folder}.`);
   const part = `${to}.part`;
   rmSync(part, { force: true });
   try {
@@ -43,11 +49,21 @@ export async function backUp(from: string, to: string): Promise<Contents> {
 
 /**
  * Replaces what the database holds by what the copy holds, in one transaction: a server that runs sees the one, and
- * then the other.
+ * then the other. Error: somebody else keeps it locked; nothing has changed then.
  */
 export async function restore(from: string, to: string): Promise<void> {
   using source = open(from);
-  await backup(source, to, WHOLE);
+  for (let tries = 1; ; tries++) {
+    try {
+      await backup(source, to, WHOLE);
+      return;
+    } catch (error) {
+      // A lock is no error to node:sqlite, which fails all the same.
+      if ((error as { errcode?: number }).errcode !== 0) throw error;
+      if (tries === LOCK_TRIES) throw new Error(`${to} is locked by somebody who writes to it; try again.`);
+      await sleep(LOCK_PAUSE_MS);
+    }
+  }
 }
 
 /** What a copy holds. Error: it is damaged, or this code does not know its schema. */
