@@ -12,7 +12,6 @@ import { parseTraceparent } from './trace_context.ts';
 /** A request as it is traced; an exchange fits. */
 export interface Traceable {
   readonly method: string;
-  readonly path: string;
   readonly ip: string;
   readonly userAgent: string | undefined;
   readonly traceparent: string | undefined;
@@ -58,9 +57,9 @@ export function createTracing({ now, monotonic, ...options }: TracingOptions): T
 
   return {
     request(request, answer) {
-      const { method, path, ip: clientAddress, userAgent, traceparent, tracestate } = request;
+      const { method, ip: clientAddress, userAgent, traceparent, tracestate } = request;
       const parent = parseTraceparent(traceparent, tracestate);
-      const span = startRequest(tracer, { method, path, scheme: 'http', clientAddress, userAgent }, parent);
+      const span = startRequest(tracer, { method, scheme: 'http', clientAddress, userAgent }, parent);
       spans.set(request, span);
       request.traceId = span.traceId;
       current.run(span, answer, request);

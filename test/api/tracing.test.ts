@@ -20,6 +20,7 @@ test('a request is a span of its caller’s trace, and what it asks of the datab
   assert.equal((await server.call('GET', '/api/v1/users/me', { token, headers })).status, 200);
   const patched = await server.call('PATCH', '/api/v1/users/me', { token, headers, body: { full_name: 'A' } });
   assert.equal(patched.status, 200);
+  await server.call('GET', `/api/v1/users/${token}?q=${token}`, { token });
   const lines = server.log();
   await server.close();
 
