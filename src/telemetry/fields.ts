@@ -11,8 +11,6 @@ export interface RequestLine {
   durationMs: number;
   ip: string;
   userId?: string | undefined;
-  /** Of the answer's body. */
-  bytes?: number | undefined;
 }
 
 /** What goes beside a log line's message. Names are snake_case, as they are written. */

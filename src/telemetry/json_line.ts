@@ -43,6 +43,5 @@ export function jsonRequest(time: string, level: Level, request: RequestLine): s
   line += `,"method":${quoted(request.method)},"route":${quoted(request.route)},"status":${request.status}`;
   line += `,"duration_ms":${millisecondText(request.durationMs)},"ip":${quoted(request.ip)}`;
   if (request.userId !== undefined) line += `,"user_id":${quoted(request.userId)}`;
-  if (request.bytes !== undefined) line += `,"bytes":${request.bytes}`;
   return `${line}}\n`;
 }

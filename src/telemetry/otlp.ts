@@ -1,6 +1,6 @@
-import type { FinishedSpan } from './finished_span.ts';
 import type { Log } from './log.ts';
 import { toExportRequest } from './otlp_json.ts';
+import type { FinishedSpan } from './otlp_json.ts';
 
 export interface ExporterOptions {
   /** `OTEL_EXPORTER_OTLP_ENDPOINT`: spans go to `/v1/traces` below it. */

@@ -1,14 +1,32 @@
-import type { Attributes, FinishedSpan, SpanKind, SpanStatus } from './finished_span.ts';
+/** opentelemetry/proto/trace/v1/trace.proto, Span.SpanKind and Status.StatusCode: those that there are here. */
+const kindNumbers = { server: 2, client: 3, consumer: 5 } as const;
+const statusNumbers = { unset: 0, error: 2 } as const;
 
-/** opentelemetry/proto/trace/v1/trace.proto, Span.SpanKind and Status.StatusCode. */
-const kindNumbers: Record<SpanKind, number> = { internal: 1, server: 2, client: 3, producer: 4, consumer: 5 };
-const statusNumbers: Record<SpanStatus, number> = { unset: 0, ok: 1, error: 2 };
+export type SpanKind = keyof typeof kindNumbers;
+export type SpanStatus = keyof typeof statusNumbers;
+/** By OpenTelemetry's names; an undefined one is left out. */
+export type Attributes = Record<string, string | number | boolean | undefined>;
+
+/** What an exporter needs of a span that has ended. */
+export interface FinishedSpan {
+  traceId: string;
+  spanId: string;
+  parentSpanId: string | undefined;
+  tracestate: string | undefined;
+  name: string;
+  kind: SpanKind;
+  status: SpanStatus;
+  /** Wall time in milliseconds, with fractions. */
+  startMs: number;
+  endMs: number;
+  attributes: Attributes;
+}
 
 /** UTF-16 units of a name or an attribute. */
 const maxText = 1_024;
 
 /** Nanoseconds since 1970 as decimal digits: more than a double can hold. */
-export function toUnixNano(ms: number): string {
+function toUnixNano(ms: number): string {
   const whole = Math.floor(ms);
   return `${whole}${String(Math.floor((ms - whole) * 1e6)).padStart(6, '0')}`;
 }

@@ -1,5 +1,4 @@
-import type { Maybe } from '../core/maybe.ts';
-import type { Attributes, SpanKind } from './finished_span.ts';
+import type { Attributes, SpanKind } from './otlp_json.ts';
 import type { Span, Tracer } from './trace.ts';
 import type { TraceParent } from './trace_context.ts';
 
@@ -10,24 +9,23 @@ export interface Call {
   attributes: Attributes;
 }
 
-/** What is known of a request before it is routed. */
+/** What is known of a request before it is routed, and told: its path may hold a secret that somebody put there. */
 export interface IncomingRequest {
-  method: string;
-  scheme: 'http' | 'https';
-  clientAddress: string;
-  userAgent?: string | undefined;
+  readonly method: string;
+  readonly ip: string;
+  readonly userAgent: string | undefined;
 }
 
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'CONNECT']);
 
-/** The span of a request; `endRequest` ends it. The path stays here: whoever mistook it may have a secret there. */
-export function startRequest(tracer: Tracer, request: IncomingRequest, parent: TraceParent | undefined): Span {
-  const method = methods.has(request.method) ? request.method : '_OTHER';
+/** The span of a request; `endRequest` ends it. */
+export function startRequest(tracer: Tracer, incoming: IncomingRequest, parent: TraceParent | undefined): Span {
+  const method = methods.has(incoming.method) ? incoming.method : '_OTHER';
   return tracer.startSpan(method === '_OTHER' ? 'HTTP' : method, 'server', parent, {
     'http.request.method': method,
-    'url.scheme': request.scheme,
-    'client.address': request.clientAddress,
-    'user_agent.original': request.userAgent,
+    'url.scheme': 'http',
+    'client.address': incoming.ip,
+    'user_agent.original': incoming.userAgent,
   });
 }
 
@@ -80,34 +78,8 @@ export const jobCall = (kind: string, attempt: number): Call => ({
   },
 });
 
-/** Runs `work` in a span of its own; without a tracer, just runs it. What is thrown marks the span and passes on. */
-export function traced<T>(
-  tracer: Tracer | undefined, parent: TraceParent | undefined, call: Call, work: (span: Span | undefined) => Maybe<T>,
-): Maybe<T> {
-  if (tracer === undefined) return work(undefined);
-  const span = tracer.startSpan(call.name, call.kind, parent, { ...call.attributes });
-
-  const failed = (error: unknown): never => {
-    span.set({ 'error.type': errorType(error) });
-    span.end('error');
-    throw error;
-  };
-  const done = (result: T): T => {
-    span.end();
-    return result;
-  };
-
-  let result: Maybe<T>;
-  try {
-    result = work(span);
-  } catch (error) {
-    return failed(error);
-  }
-  return result instanceof Promise ? result.then(done, failed) : done(result);
-}
-
 /** An error's code where it has one (`ECONNREFUSED`, `unavailable`), else its class. */
-function errorType(error: unknown): string {
+export function errorType(error: unknown): string {
   if (!(error instanceof Error)) return typeof error;
   const { code } = error as { code?: unknown };
   return typeof code === 'string' ? code : error.name;

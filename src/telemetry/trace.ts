@@ -1,7 +1,7 @@
-import type { Attributes, SpanKind, SpanStatus } from './finished_span.ts';
 import { openExporter } from './otlp.ts';
 import type { ExporterOptions } from './otlp.ts';
-import { createIds, toTraceparent } from './trace_context.ts';
+import type { Attributes, SpanKind, SpanStatus } from './otlp_json.ts';
+import { createIds } from './trace_context.ts';
 import type { TraceParent } from './trace_context.ts';
 
 /** Something that takes time; the parent of what happens within it. */
@@ -12,14 +12,12 @@ export interface Span extends TraceParent {
   readonly ended: boolean;
   /** Hands the span to the exporter; a second call does nothing. */
   end(status?: SpanStatus): void;
-  /** The header that continues this span in another server. */
-  traceparent(): string;
 }
 
 export interface Tracer {
   /**
-   * Without a parent a new trace begins, and is sampled. A span whose parent is not sampled has ids, so that the
-   * decision can be passed on, but is never exported.
+   * Without a parent a new trace begins, and is sampled. A span whose parent is not sampled, and all within it, are
+   * never exported.
    */
   startSpan(name: string, kind: SpanKind, parent: TraceParent | undefined, attributes?: Attributes): Span;
   /** Spans that were thrown away because the collector did not take them in time. */
@@ -65,7 +63,6 @@ export function createTracer(options: TracerOptions): Tracer {
           attributes,
         });
       },
-      traceparent: () => toTraceparent(span),
     };
     return span;
   }

@@ -35,17 +35,8 @@ export function parseTraceparent(traceparent: string | undefined, tracestate?: s
   return { traceId, spanId, sampled, tracestate: kept ? tracestate : undefined };
 }
 
-/** The `traceparent` that makes `place` the parent of what the other side does. */
-export const toTraceparent = ({ traceId, spanId, sampled }: TraceParent): string =>
-  `00-${traceId}-${spanId}-${sampled ? '01' : '00'}`;
-
-export interface Ids {
-  traceId(): string;
-  spanId(): string;
-}
-
 /** Random ids, drawn in batches: one call of the generator costs more than the hundred ids it yields. */
-export function createIds(): Ids {
+export function createIds(): { traceId(): string; spanId(): string } {
   const pool = Buffer.alloc(4_096);
   let used = pool.length;
 

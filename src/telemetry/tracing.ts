@@ -3,17 +3,14 @@ import { randomBytes } from 'node:crypto';
 
 import type { Maybe } from '../core/maybe.ts';
 import type { Log } from './log.ts';
-import { endRequest, startRequest, traced } from './spans.ts';
-import type { Call } from './spans.ts';
+import { endRequest, errorType, startRequest } from './spans.ts';
+import type { Call, IncomingRequest } from './spans.ts';
 import { createTracer } from './trace.ts';
 import type { Span } from './trace.ts';
 import { parseTraceparent } from './trace_context.ts';
 
 /** A request as it is traced; an exchange fits. */
-export interface Traceable {
-  readonly method: string;
-  readonly ip: string;
-  readonly userAgent: string | undefined;
+export interface Traceable extends IncomingRequest {
   readonly traceparent: string | undefined;
   readonly tracestate: string | undefined;
   readonly route: string;
@@ -51,15 +48,30 @@ export function createTracing({ now, monotonic, ...options }: TracingOptions): T
   const current = new AsyncLocalStorage<Span>();
   const spans = new WeakMap<Traceable, Span>();
 
-  function spanned<T>(parent: Span | undefined, call: Call, work: () => Maybe<T>): Maybe<T> {
-    return traced(tracer, parent, call, (span) => current.run(span!, work));
+  /** What is thrown marks the span and passes on. */
+  function spanned<T>(parent: Span | undefined, { name, kind, attributes }: Call, work: () => Maybe<T>): Maybe<T> {
+    const span = tracer.startSpan(name, kind, parent, { ...attributes });
+    const failed = (error: unknown): never => {
+      span.set({ 'error.type': errorType(error) });
+      span.end('error');
+      throw error;
+    };
+    const done = (result: T): T => {
+      span.end();
+      return result;
+    };
+    let result: Maybe<T>;
+    try {
+      result = current.run(span, work);
+    } catch (error) {
+      return failed(error);
+    }
+    return result instanceof Promise ? result.then(done, failed) : done(result);
   }
 
   return {
     request(request, answer) {
-      const { method, ip: clientAddress, userAgent, traceparent, tracestate } = request;
-      const parent = parseTraceparent(traceparent, tracestate);
-      const span = startRequest(tracer, { method, scheme: 'http', clientAddress, userAgent }, parent);
+      const span = startRequest(tracer, request, parseTraceparent(request.traceparent, request.tracestate));
       spans.set(request, span);
       request.traceId = span.traceId;
       current.run(span, answer, request);

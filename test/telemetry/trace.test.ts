@@ -6,10 +6,12 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { Failure } from '../../src/core/errors.ts';
 import { createLog } from '../../src/telemetry/log.ts';
-import { endRequest, jobCall, queryCall, redisCall, startRequest, traced } from '../../src/telemetry/spans.ts';
+import { jobCall, queryCall, redisCall } from '../../src/telemetry/spans.ts';
 import { createTracer } from '../../src/telemetry/trace.ts';
 import type { Tracer, TracerOptions } from '../../src/telemetry/trace.ts';
 import { parseTraceparent } from '../../src/telemetry/trace_context.ts';
+import { createTracing } from '../../src/telemetry/tracing.ts';
+import type { Traceable } from '../../src/telemetry/tracing.ts';
 import { openCollector } from '../helpers/collector.ts';
 
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
@@ -77,15 +79,13 @@ test('a span continues the caller’s trace, or begins one', async (t) => {
   assert.equal(child.tracestate, 'vendor=1');
   assert.match(child.spanId, /^[0-9a-f]{16}$/);
   assert.notEqual(child.spanId, spanId);
-  assert.equal(child.traceparent(), `00-${traceId}-${child.spanId}-01`);
-  const grandchild = tracer.startSpan('grandchild', 'client', child);
-  assert.equal(grandchild.traceparent(), `00-${traceId}-${grandchild.spanId}-01`);
+  assert.equal(tracer.startSpan('grandchild', 'client', child).traceId, traceId);
 
   const ids = new Set<string>();
   for (let i = 0; i < 2_000; i++) {
-    const root = tracer.startSpan('root', 'internal', undefined);
-    assert.deepEqual(parseTraceparent(root.traceparent())?.traceId, root.traceId);
-    ids.add(root.traceId).add(root.spanId);
+    const { traceId: trace, spanId: root } = tracer.startSpan('root', 'server', undefined);
+    assert.ok(parseTraceparent(`00-${trace}-${root}-01`) !== undefined);
+    ids.add(trace).add(root);
   }
   assert.equal(ids.size, 4_000, 'no id comes twice');
 });
@@ -99,7 +99,7 @@ test('ended spans arrive at the collector as OTLP wants them', async (t) => {
   span.name = 'GET /x';
   now += 1.5;
   span.end('error');
-  span.end('ok');
+  span.end('unset');
   tracer.startSpan('second', 'client', undefined).end();
   await collector.received(1);
 
@@ -150,12 +150,11 @@ test('ended spans arrive at the collector as OTLP wants them', async (t) => {
   });
 });
 
-test('what the caller does not sample is not exported, and the decision is passed on', async (t) => {
+test('what the caller does not sample is not exported, nor is what happens within it', async (t) => {
   const collector = await openCollector(t);
   const { tracer } = openTracer(t, { endpoint: collector.endpoint });
   const unsampled = tracer.startSpan('unsampled', 'server', parseTraceparent(`00-${place}-00`));
   const below = tracer.startSpan('below', 'client', unsampled);
-  assert.match(below.traceparent(), new RegExp(`^00-${traceId}-[0-9a-f]{16}-00$`));
   below.end();
   unsampled.end();
   tracer.startSpan('sampled', 'server', undefined).end();
@@ -167,18 +166,18 @@ test('what the caller does not sample is not exported, and the decision is passe
 test('a full batch goes at once, and closing sends the rest', async (t) => {
   const collector = await openCollector(t);
   const { tracer } = openTracer(t, { endpoint: collector.endpoint, batchMs: 600_000 });
-  for (let i = 0; i < 512; i++) tracer.startSpan(`${i}`, 'internal', undefined).end();
+  for (let i = 0; i < 512; i++) tracer.startSpan(`${i}`, 'server', undefined).end();
   await collector.received(1);
-  for (let i = 512; i < 1_200; i++) tracer.startSpan(`${i}`, 'internal', undefined).end();
+  for (let i = 512; i < 1_200; i++) tracer.startSpan(`${i}`, 'server', undefined).end();
   await tracer.close();
   assert.deepEqual(collector.spans().map(({ name }) => Number(name)), Array.from({ length: 1_200 }, (_, i) => i));
   assert.equal(tracer.dropped, 0);
-  tracer.startSpan('too late', 'internal', undefined).end();
+  tracer.startSpan('too late', 'server', undefined).end();
   assert.equal(tracer.dropped, 1);
 });
 
 const flood = (tracer: Tracer, n: number): void => {
-  for (let i = 0; i < n; i++) tracer.startSpan('flood', 'internal', undefined).end();
+  for (let i = 0; i < n; i++) tracer.startSpan('flood', 'server', undefined).end();
 };
 
 test('a collector that hangs holds nothing up: spans are dropped and counted, and closing is bounded', async (t) => {
@@ -243,34 +242,44 @@ const attributesOf = (span: any): Record<string, unknown> => Object.fromEntries(
 
 test('requests, statements, commands and jobs carry the names that OpenTelemetry gives them', async (t) => {
   const collector = await openCollector(t);
-  const { tracer } = openTracer(t, { endpoint: collector.endpoint });
-  const incoming = { scheme: 'http', clientAddress: '127.0.0.1' } as const;
-  const request = startRequest(tracer, { ...incoming, method: 'GET', userAgent: 'curl/8' }, undefined);
+  const log = createLog({ level: 'error', format: 'json', color: false, now: () => 0, sink: { write: () => true, flushSync() {} } });
+  const named = { endpoint: collector.endpoint, serviceName: 'api', serviceVersion: '1' };
+  const tracing = createTracing({ ...named, log, now: () => 0, monotonic: () => 0 });
+  const incoming = { ip: '127.0.0.1', userAgent: 'curl/8', traceparent: undefined, tracestate: undefined, traceId: undefined };
+  const request: Traceable = { ...incoming, method: 'GET', route: '/users/{id}', status: 404 };
+  const other: Traceable = { ...incoming, method: 'PROPFIND', route: '', status: 500 };
   const sql = 'SELECT id FROM users WHERE id = $1';
-  assert.equal(traced(tracer, request, queryCall('sqlite', sql), () => 1), 1);
-  assert.equal(await traced(tracer, request, redisCall('EVALSHA'), async (span) => span?.traceId), request.traceId);
-  assert.throws(() => traced(tracer, request, jobCall('mail', 2), () => {
-    throw new Failure('unavailable');
-  }), Failure);
   const gone = Object.assign(new Error('no'), { code: 'ECONNRESET' });
-  await assert.rejects(async () => traced(tracer, request, queryCall('postgresql', 'insert into "jobs" values ($1)'),
-    () => Promise.reject(gone)), gone);
-  endRequest(request, '/users/{id}', 404);
-  endRequest(startRequest(tracer, { ...incoming, method: 'PROPFIND' }, undefined), '', 500);
-  await tracer.close();
+  await new Promise<void>((resolve, reject) => tracing.request(request, () => {
+    assert.equal(tracing.call(queryCall('sqlite', sql), () => 1), 1);
+    assert.throws(() => tracing.call(jobCall('mail', 2), () => {
+      throw new Failure('unavailable');
+    }), Failure);
+    const work = async (): Promise<void> => {
+      assert.equal(await tracing.call(redisCall('EVALSHA'), async () => 2), 2);
+      const insert = queryCall('postgresql', 'insert into "jobs" values ($1)');
+      await assert.rejects(async () => tracing.call(insert, () => Promise.reject(gone)), gone);
+    };
+    work().then(resolve, reject);
+  }));
+  tracing.answered(request);
+  tracing.request(other, () => {});
+  tracing.answered(other);
+  assert.equal(tracing.call(redisCall('GET'), () => 3), 3, 'outside of everything the work is just done');
+  await tracing.close();
 
   const spans = collector.spans();
   assert.deepEqual(spans.map(({ name, kind, status }) => [name, kind, status.code]), [
-    ['SELECT users', 3, 0], ['EVALSHA', 3, 0], ['process mail', 5, 2], ['INSERT jobs', 3, 2],
+    ['SELECT users', 3, 0], ['process mail', 5, 2], ['EVALSHA', 3, 0], ['INSERT jobs', 3, 2],
     ['GET /users/{id}', 2, 0], ['HTTP', 2, 2],
   ]);
-  for (const span of spans.slice(0, 4)) assert.equal(span.parentSpanId, request.spanId);
+  for (const span of spans.slice(0, 4)) assert.equal(span.parentSpanId, spans[4].spanId);
   assert.deepEqual(attributesOf(spans[0]), {
     'db.system.name': 'sqlite', 'db.operation.name': 'SELECT', 'db.collection.name': 'users',
     'db.query.summary': 'SELECT users', 'db.query.text': sql,
   });
-  assert.deepEqual(attributesOf(spans[1]), { 'db.system.name': 'redis', 'db.operation.name': 'EVALSHA' });
-  assert.equal(attributesOf(spans[2])['error.type'], 'unavailable');
+  assert.deepEqual(attributesOf(spans[2]), { 'db.system.name': 'redis', 'db.operation.name': 'EVALSHA' });
+  assert.equal(attributesOf(spans[1])['error.type'], 'unavailable');
   assert.equal(attributesOf(spans[3])['error.type'], 'ECONNRESET');
   assert.deepEqual(attributesOf(spans[4]), {
     'http.request.method': 'GET', 'url.scheme': 'http', 'client.address': '127.0.0.1',
@@ -278,8 +287,4 @@ test('requests, statements, commands and jobs carry the names that OpenTelemetry
   });
   assert.equal(attributesOf(spans[5])['error.type'], '500');
   assert.equal(attributesOf(spans[5])['http.request.method'], '_OTHER');
-});
-
-test('without a tracer the work is just done', () => {
-  assert.equal(traced(undefined, undefined, redisCall('GET'), (span) => span), undefined);
 });
