@@ -102,6 +102,7 @@ test('while it stops it says so on the connections that are open', async () => {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
   assert.equal((await ask(server, agent)).status, 200);
   const closed = server.close();
+  while (await ask(server).then(() => true, () => false)); // It drains once it listens no more.
   const answer = await ask(server, agent);
   refused(answer, { draining: 'yes' });
   assert.equal(answer.headers.connection, 'close');
