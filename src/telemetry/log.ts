@@ -10,8 +10,8 @@ export const levels = ['debug', 'info', 'warn', 'error'] as const satisfies read
 
 /**
  * The server's log. Lines are collected and written together, off the request's path. Whatever is in a message or a
- * field, a line stays one line (in pretty format an error adds indented ones), is bounded in length, and holds no
- * control character; a field with a secret's name is written as `[redacted]`.
+ * field, a line stays one line (in pretty format a text of several and an error add indented ones), is bounded in
+ * length, and holds no control character; a field with a secret's name is written as `[redacted]`.
  */
 export interface Log {
   debug(msg: string, fields?: Fields): void;

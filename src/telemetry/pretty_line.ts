@@ -35,11 +35,11 @@ function isError(value: Plain): value is { [name: string]: Plain } {
   return value !== null && typeof value === 'object' && 'name' in value && 'message' in value;
 }
 
-/** One log line for people, with its line feed; an error among the fields takes lines of its own, indented. */
+/** One log line for people, with its line feed; a text's further lines and an error among the fields are indented. */
 export function prettyLine(
   time: string, level: Level, msg: string, event: string | undefined, fields: [string, Plain][], color: boolean,
 ): string {
-  let line = head(time, level, color) + printable(msg);
+  let line = head(time, level, color) + msg.split('\n').map(printable).join('\n    ');
   if (event !== undefined && event !== msg) line += ` ${paint('event=', dim, color)}${printable(event)}`;
   let errors = '';
   for (const [name, value] of fields) {

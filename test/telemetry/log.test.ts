@@ -116,6 +116,13 @@ test('no text can end a line, steer a terminal or turn text around, in either fo
   }
 });
 
+test('in pretty format a text of several lines is there to be read', () => {
+  const mail = 'To: a@example.com\n\nthe token:\n\n12:34:56.007 ERROR no line of ours\n';
+  const expected = ['To: a@example.com', '', 'the token:', '', '12:34:56.007 ERROR no line of ours', ''];
+  const pretty = textOf((log) => log.announce(mail), { format: 'pretty' });
+  assert.equal(pretty, `12:34:56.007 INFO  ${expected.join('\n    ')}\n`);
+});
+
 test('a field cannot pass for what the line says of itself', () => {
   const line = lineOf((log) => log.info('true', { time: 'a', level: 'b', msg: 'c', event: 'd' }));
   assert.equal(line['msg'], 'true');
