@@ -162,7 +162,9 @@ export function loadConfig({ env, envFile, flags, readFile, checks = {} }: Sourc
   }
   const config = values as Config;
   values['workers'] ||= os.availableParallelism();
-  if (config.environment === 'production' && !explicit.has('PASSWORD_MIN_LENGTH')) values['passwordMinLength'] = 8;
+  const stricter = config.environment === 'production' && !explicit.has('PASSWORD_MIN_LENGTH');
+  if (stricter) values['passwordMinLength'] = Number((texts.PASSWORD_MIN_LENGTH = '8'));
+  if (!explicit.has('PUBLIC_URL')) values['publicUrl'] = texts.PUBLIC_URL = `http://127.0.0.1:${config.port}`;
   faults.push(...contradictions(config, explicit).filter((fault) => !wrong.has(fault.split(':', 1)[0]!)));
   return faults.length > 0 ? { faults } : { config, explicit, texts, warnings };
 }

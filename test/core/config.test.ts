@@ -284,6 +284,12 @@ test('in production the key must be there and hard to guess, and passwords longe
   assert.match(production({ JWT_SECRET: KEY, MAIL_URL: 'log:' })[0]!, /^MAIL_URL: /);
 });
 
+test('unless PUBLIC_URL is set, mail names the port that the server has', () => {
+  assert.equal(configOf({ flags: { PORT: '9000' } }).config.publicUrl, 'http://127.0.0.1:9000');
+  const { config } = configOf({ env: { PUBLIC_URL: 'https://api.example.org', PORT: '9000' } });
+  assert.equal(config.publicUrl, 'https://api.example.org');
+});
+
 test('Postgres connections are for the process: each thread has its part, and too few for all are refused', () => {
   const postgres = { DATABASE_URL: 'postgres://h/d' };
   for (const [workers, total] of [[1, 1], [1, 10], [2, 3], [2, 10], [3, 9], [9, 10], [16, 40]] as const) {

@@ -267,6 +267,11 @@ test('the settings are printed without a secret', async () => {
   ]) {
     assert.ok(stdout.split('\n').includes(line), line);
   }
+  const production = { ENVIRONMENT: 'production', JWT_SECRET: 'Zk3vQ9sLw7TbX1nYp5RcUa8DhJ2mGf4E', PORT: '9001' };
+  const { stdout: there } = await run('print_config', [], { env: production });
+  for (const line of ['# PASSWORD_MIN_LENGTH=8', '# PUBLIC_URL=http://127.0.0.1:9001']) {
+    assert.ok(there.split('\n').includes(line), line);
+  }
   const { stdout: json } = await run('print_config', ['--json'], { env, cwd });
   assert.equal(JSON.parse(json).PORT, '9000');
   assert.equal(JSON.parse(json).METRICS_TOKEN, '***');
