@@ -55,6 +55,7 @@ export async function serveInThread(data: ServingData, surroundings: Surrounding
     buckets: new SharedStore({ memory: buckets, now: monotonic }),
     metricsText: () => main.ask('metrics', undefined),
     wakeJobs: () => main.tell('wakeJobs', undefined),
+    limiterChanged: () => main.tell('limiterChanged', undefined),
   };
   const application = createApp({ ...surroundings, config, version, keys, db, log, ofProcess });
   await application.prepare();

@@ -25,6 +25,7 @@ export interface SupervisorOptions {
   /** What the main thread has counted. */
   snapshot(): Snapshot;
   wakeJobs(): void;
+  lookAtLimiter(): void;
   /** A thread has died and is replaced. */
   onReplaced(reason: Reason): void;
   /** Monotonic nanoseconds. */
@@ -90,6 +91,7 @@ export async function openServingThreads(options: SupervisorOptions): Promise<Se
       return renderText([options.snapshot(), past, ...[...threads.values()].map(({ counted }) => counted)]);
     },
     wakeJobs: options.wakeJobs,
+    limiterChanged: options.lookAtLimiter,
     writer: (end) => db.serveWriter!(end),
   };
 
