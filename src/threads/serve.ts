@@ -31,6 +31,7 @@ export async function serveInThread(data: ServingData, surroundings: Surrounding
     },
   };
   const main = openCalls<MainVerbs>(parentPort!, ours);
+  setInterval(() => main.tell('beat', undefined), BEAT_MS).unref();
   const db = await openDatabase(config, {
     monotonic,
     toWriter() {
@@ -60,6 +61,5 @@ export async function serveInThread(data: ServingData, surroundings: Surrounding
   const application = createApp({ ...surroundings, config, version, keys, db, log, ofProcess });
   await application.prepare();
   main.tell('listening', await application.server.listen({ host: config.host, port, reusePort: true }));
-  setInterval(() => main.tell('beat', undefined), BEAT_MS).unref();
   return log;
 }
