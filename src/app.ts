@@ -68,6 +68,8 @@ export interface OfProcess {
   metricsText(): Promise<string>;
   /** Jobs have been enqueued. */
   wakeJobs(): void;
+  /** The shared buckets fail here, or work again. */
+  limiterChanged(): void;
 }
 
 export interface Application {
@@ -83,6 +85,8 @@ export interface Application {
    * others only the buckets are looked at.
    */
   prepare(): Promise<{ migrated: Migration[]; madeAdmin: boolean; limiterFault: string | undefined }>;
+  /** Looks whether the shared buckets work, ahead of time, and says so when that has changed. */
+  lookAtLimiter(): void;
   /** Begins to work on jobs; the schema has to be there. */
   work(): void;
   /** Drains the server and the jobs; when `others` have stopped as well, closes what the application holds. */
@@ -102,7 +106,17 @@ export function createApp(parts: Parts): Application {
   const documents = lazyDocuments(routes, version);
   const local = ofProcess?.buckets ?? new InMemoryStore({ maxKeys: config.rateLimitMaxKeys, now: monotonic });
   const shared = sharedBuckets && tracing ? traceBuckets(sharedBuckets, tracing) : sharedBuckets;
-  const limiter = createLimiter(local, shared, ofProcess === undefined ? log : undefined);
+  const limiter = shared && new FallbackStore({
+    shared,
+    local,
+    random: Math.random,
+    onChange(fault) {
+      if (ofProcess !== undefined) ofProcess.limiterChanged(); // That is logged once, by the main thread.
+      else if (fault === undefined) log.info('Redis is back: limits hold across instances again.');
+      else log.warn(redisIsAway(fault));
+    },
+  });
+  const limiterIsUp = (): boolean => limiter?.fault === undefined;
   const hashing = { concurrency: config.scryptConcurrency, queue: config.scryptQueue };
   const hashes = ofProcess?.hashes ?? createHashThreads(hashing);
   const tracedDb = tracing === undefined ? db : traceDatabase(db, tracing);
@@ -125,15 +139,15 @@ export function createApp(parts: Parts): Application {
       login: policy('login', config.rateLimitLogin),
       'login-failures': policy('login-failures', config.rateLimitLoginFailures),
     },
-    buckets: limiter.buckets,
+    buckets: limiter ?? local,
     isDraining: () => server.draining,
     schemaIsCurrent: createSchemaCheck(db),
-    limiterIsUp: limiter.isUp,
+    limiterIsUp,
     lagMs: lag.ms,
   };
   registry.onCollect(() => {
     metrics.passwordQueueDepth.set(app.passwords.waiting);
-    metrics.rateLimitStoreUp.set(limiter.isUp() ? 1 : 0);
+    metrics.rateLimitStoreUp.set(limiterIsUp() ? 1 : 0);
   });
   if (figures !== undefined && ofProcess === undefined) addProcessMetrics(registry, figures, now);
   const threadMetrics = figures === undefined ? undefined : openThreadMetrics(registry, figures);
@@ -169,14 +183,17 @@ export function createApp(parts: Parts): Application {
     snapshot: registry.snapshot,
 
     async prepare() {
-      if (ofProcess !== undefined) return { migrated: [], madeAdmin: false, limiterFault: await limiter.start() };
+      await limiter?.look();
+      const limiterFault = limiter?.fault && redisIsAway(limiter.fault);
+      if (ofProcess !== undefined) return { migrated: [], madeAdmin: false, limiterFault };
       const migrated = await migrate(db);
       const { firstAdminEmail: email, firstAdminPassword: password } = config;
       const wanted = email !== undefined && password !== undefined;
       const madeAdmin = wanted && (await ensureFirstAdmin(db, app.passwords, { email, password }, now()));
-      return { migrated, madeAdmin, limiterFault: await limiter.start() };
+      return { migrated, madeAdmin, limiterFault };
     },
 
+    lookAtLimiter: () => void limiter?.look(),
     work: () => worker?.start(),
 
     async stop(others) {
@@ -210,30 +227,7 @@ const traceBuckets = (buckets: BucketStore, tracing: Tracing): BucketStore => ({
   close: () => buckets.close(),
 });
 
-/** The shared buckets as long as they work, else the local ones; `start` says why not the former, `log` when it changes. */
-function createLimiter(local: BucketStore, shared: BucketStore | undefined, log: Log | undefined) {
-  if (shared === undefined) return { buckets: local, isUp: () => true, start: async () => undefined };
-  let started = false;
-  let fault: string | undefined;
-  const buckets = new FallbackStore({
-    shared,
-    local,
-    random: Math.random,
-    onChange(up, reason) {
-      fault = up ? undefined : `Redis is away, so limits hold for this process alone: ${reason}`;
-      if (started) log?.[up ? 'info' : 'warn'](fault ?? 'Redis is back: limits hold across instances again.');
-    },
-  });
-  return {
-    buckets,
-    isUp: () => buckets.up,
-    async start() {
-      await buckets.start();
-      started = true;
-      return fault;
-    },
-  };
-}
+const redisIsAway = (reason: string): string => `Redis is away, so limits hold for this process alone: ${reason}`;
 
 function openWorker(parts: Parts, metrics: ServerMetrics, tracing: Tracing | undefined): JobWorker {
   const { config, db, log, now, monotonic } = parts;

@@ -211,6 +211,15 @@ suite('threads', { concurrency: 2, timeout: 120_000 }, () => {
     }
   });
 
+  test('a start that fails in a thread names the setting, and nothing else', async (t) => {
+    const env = { PATH: process.env['PATH'], ...SETTINGS, HOST: '192.0.2.1', PORT: '0' };
+    const child = spawn(process.execPath, [MAIN], { cwd: emptyFolder(t), env });
+    let said = '';
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (said += text));
+    assert.deepEqual(await once(child, 'close'), [1, null]);
+    assert.match(said, /^HOST: 192\.0\.2\.1 is no address of this machine; accepted: .*\n$/);
+  });
+
   test('the log level of all threads changes with the signal', async (t) => {
     const program = await start(t, { LOG_LEVEL: 'error' });
     await send(program.port, 'GET', PING);

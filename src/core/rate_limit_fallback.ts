@@ -9,13 +9,14 @@ export interface FallbackOptions {
   local: BucketStore;
   /** At least 0, less than 1: spreads the attempts of many instances. */
   random: () => number;
-  /** Called once for each change, the first finding included. The reason may be logged. */
-  onChange: (up: boolean, reason: string) => void;
+  /** Called once for each change after the first finding, with the new `fault`. */
+  onChange: (fault: string | undefined) => void;
 }
 
 /** The longest time between two looks at the shared store while it is well, and while it is away. */
 const WELL_MS = 5000;
 const AWAY_MS = 1000;
+const NEVER_LOOKED = 'it was not looked at yet';
 
 /** A take that is never refused, so that a look writes, and finds out about a store that can only be read. */
 const look: Take = { policy: policy('look', { limit: 1_000_000, windowMs: 1000 }), key: 'look' };
@@ -32,9 +33,8 @@ export class FallbackStore implements BucketStore {
   readonly #shared: BucketStore;
   readonly #local: BucketStore;
   readonly #random: () => number;
-  readonly #onChange: (up: boolean, reason: string) => void;
-  /** Undefined until the first look. */
-  #up: boolean | undefined;
+  readonly #onChange: (fault: string | undefined) => void;
+  #fault: string | undefined = NEVER_LOOKED;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -45,16 +45,16 @@ export class FallbackStore implements BucketStore {
     this.#onChange = onChange;
   }
 
-  /** Whether the shared store is in use. */
-  get up(): boolean {
-    return this.#up === true;
+  /** Why the shared store is not in use, in words that may be logged; undefined while it is. */
+  get fault(): string | undefined {
+    return this.#fault;
   }
 
-  /** Looks at the shared store for the first time, and from then on in the background, without holding the process. */
-  async start(): Promise<void> {
+  /** Looks at the shared store now, and from then on in the background, without holding the process. */
+  async look(): Promise<void> {
     try {
       await this.#shared.take([look]);
-      this.#set(true, 'it answers');
+      this.#set(undefined);
     } catch (error) {
       this.#failed(error);
     }
@@ -62,11 +62,11 @@ export class FallbackStore implements BucketStore {
   }
 
   take(takes: readonly Take[]): Maybe<Taken> {
-    return this.up ? this.#ask((store) => store.take(takes)) : this.#local.take(takes);
+    return this.#fault === undefined ? this.#ask((store) => store.take(takes)) : this.#local.take(takes);
   }
 
   giveBack(take: Take): Maybe<void> {
-    return this.up ? this.#ask((store) => store.giveBack(take)) : this.#local.giveBack(take);
+    return this.#fault === undefined ? this.#ask((store) => store.giveBack(take)) : this.#local.giveBack(take);
   }
 
   async close(): Promise<void> {
@@ -85,20 +85,22 @@ export class FallbackStore implements BucketStore {
   }
 
   #failed(error: unknown): void {
-    this.#set(false, error instanceof Error ? error.message : String(error));
+    this.#set(error instanceof Error ? error.message : String(error));
   }
 
-  #set(up: boolean, reason: string): void {
-    if (this.#up === up || this.#closed) return;
-    this.#up = up;
+  #set(fault: string | undefined): void {
+    const before = this.#fault;
+    if (this.#closed) return;
+    this.#fault = fault;
+    if ((before === undefined) === (fault === undefined)) return;
     this.#schedule();
-    this.#onChange(up, reason);
+    if (before !== NEVER_LOOKED) this.#onChange(fault);
   }
 
   #schedule(): void {
     clearTimeout(this.#timer);
     if (this.#closed) return;
-    const most = this.up ? WELL_MS : AWAY_MS;
-    this.#timer = setTimeout(() => void this.start(), most * (0.5 + this.#random() / 2)).unref();
+    const most = this.#fault === undefined ? WELL_MS : AWAY_MS;
+    this.#timer = setTimeout(() => void this.look(), most * (0.5 + this.#random() / 2)).unref();
   }
 }

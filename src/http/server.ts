@@ -66,7 +66,8 @@ export function createHttpServer({ handle, onRejected, timeouts = TIMEOUTS, ...s
   const faulty = new WeakSet<Duplex>();
   const context: ExchangeContext = {
     ...surroundings,
-    closesAfter: (exchange) => draining && newest.get(exchange.req.socket)?.exchange === exchange,
+    // While others are let in, who is sent away would be back at once.
+    closesAfter: (exchange) => draining && !server.listening && newest.get(exchange.req.socket)?.exchange === exchange,
     deliverSoon: createOutbox(),
   };
 
@@ -168,9 +169,8 @@ export function createHttpServer({ handle, onRejected, timeouts = TIMEOUTS, ...s
     stopListening,
 
     async drain(timeoutMs) {
-      // Not before nobody is let in: who is sent away would be back at once.
-      await stopListening();
       draining = true;
+      await stopListening();
       const idle = setTimeout(() => server.closeIdleConnections(), timeouts.keepAliveMs + ON_THE_WAY_MS);
       const deadline = setTimeout(() => server.closeAllConnections(), timeoutMs);
       await gone.promise;

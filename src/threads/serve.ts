@@ -31,6 +31,7 @@ export async function serveInThread(data: ServingData, surroundings: Surrounding
     },
   };
   const main = openCalls<MainVerbs>(parentPort!, ours);
+  setInterval(() => main.tell('beat', undefined), BEAT_MS).unref();
   const db = await openDatabase(config, {
     monotonic,
     toWriter() {
@@ -55,10 +56,10 @@ export async function serveInThread(data: ServingData, surroundings: Surrounding
     buckets: new SharedStore({ memory: buckets, now: monotonic }),
     metricsText: () => main.ask('metrics', undefined),
     wakeJobs: () => main.tell('wakeJobs', undefined),
+    limiterChanged: () => main.tell('limiterChanged', undefined),
   };
   const application = createApp({ ...surroundings, config, version, keys, db, log, ofProcess });
   await application.prepare();
   main.tell('listening', await application.server.listen({ host: config.host, port, reusePort: true }));
-  setInterval(() => main.tell('beat', undefined), BEAT_MS).unref();
   return log;
 }

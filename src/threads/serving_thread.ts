@@ -26,6 +26,7 @@ export interface ServingThread {
   readonly calls: Calls<ServingVerbs>;
   /** The port once it listens; rejects when it ends before. */
   readonly listening: Promise<number>;
+  readonly serves: boolean;
   /** What it had counted when it was last asked. */
   counted: Snapshot;
   /** To be called every second: ends a thread that was not heard of for ten. */
@@ -42,9 +43,17 @@ export function startServing({ entry, name, data, resourceLimits, verbs, onEnd }
   const { promise: listening, resolve, reject } = Promise.withResolvers<number>();
   listening.catch(() => {}); // Nobody waits for one that replaces another.
   let silent = 0;
+  let serves = false;
   let error: (Error & { code?: string }) | undefined;
 
-  const calls = openCalls<ServingVerbs>(worker, { ...verbs, listening: resolve, beat: () => void (silent = 0) });
+  const calls = openCalls<ServingVerbs>(worker, {
+    ...verbs,
+    listening(port: number) {
+      serves = true;
+      resolve(port);
+    },
+    beat: () => void (silent = 0),
+  });
   worker.on('error', (thrown) => (error = thrown));
   worker.on('exit', () => {
     releaseTable(data.buckets, threadId);
@@ -57,6 +66,9 @@ export function startServing({ entry, name, data, resourceLimits, verbs, onEnd }
   return {
     calls,
     listening,
+    get serves() {
+      return serves;
+    },
     counted: [],
     look() {
       silent++;

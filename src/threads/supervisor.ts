@@ -25,6 +25,7 @@ export interface SupervisorOptions {
   /** What the main thread has counted. */
   snapshot(): Snapshot;
   wakeJobs(): void;
+  lookAtLimiter(): void;
   /** A thread has died and is replaced. */
   onReplaced(reason: Reason): void;
   /** Monotonic nanoseconds. */
@@ -66,6 +67,7 @@ export async function openServingThreads(options: SupervisorOptions): Promise<Se
   let form = data.log;
   /** Counted by threads that are gone. */
   let past: Snapshot = [];
+  let isStarting = true;
   let isStopping = false;
 
   function noteHashing(): void {
@@ -90,6 +92,7 @@ export async function openServingThreads(options: SupervisorOptions): Promise<Se
       return renderText([options.snapshot(), past, ...[...threads.values()].map(({ counted }) => counted)]);
     },
     wakeJobs: options.wakeJobs,
+    limiterChanged: options.lookAtLimiter,
     writer: (end) => db.serveWriter!(end),
   };
 
@@ -104,7 +107,7 @@ export async function openServingThreads(options: SupervisorOptions): Promise<Se
       onEnd(reason, error) {
         threads.delete(number);
         past = [...merged([past, thread.counted.filter(({ kind }) => kind !== 'gauge')])];
-        if (isStopping) return;
+        if (isStopping || (isStarting && !thread.serves)) return;
         const livedMs = (monotonic() - startedAt) / 1e6;
         const waitMs = livedMs > LONG_LIFE_MS ? FIRST_WAIT_MS : Math.min(LAST_WAIT_MS, Math.max(FIRST_WAIT_MS, lastWaitMs * 2));
         options.onReplaced(reason);
@@ -120,10 +123,14 @@ export async function openServingThreads(options: SupervisorOptions): Promise<Se
     return thread;
   }
 
-  async function endAll(): Promise<void> {
+  function replaceNoMore(): void {
     isStopping = true;
-    clearInterval(looking);
     for (const timer of timers) clearTimeout(timer);
+  }
+
+  async function endAll(): Promise<void> {
+    replaceNoMore();
+    clearInterval(looking);
     await Promise.all([...threads.values()].map((thread) => thread.end()));
   }
 
@@ -138,6 +145,7 @@ export async function openServingThreads(options: SupervisorOptions): Promise<Se
     await endAll();
     throw error;
   }
+  isStarting = false;
 
   return {
     port,
@@ -148,7 +156,8 @@ export async function openServingThreads(options: SupervisorOptions): Promise<Se
     },
 
     async stop() {
-      isStopping = true;
+      replaceNoMore();
+      for (const thread of threads.values()) if (!thread.serves) void thread.end();
       const askAll = (verb: 'stopListening' | 'stop') =>
         Promise.all([...threads.values()].map(({ calls }) => calls.ask(verb, undefined).catch(() => {})));
       // First all turn deaf: who is sent away by one would come to another, and be reset as that closes.

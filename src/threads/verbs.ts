@@ -32,6 +32,8 @@ export type MainVerbs = {
   metrics(argument: undefined): Promise<string>;
   /** Something has been enqueued. */
   wakeJobs(argument: undefined): void;
+  /** The shared buckets fail there, or work again. */
+  limiterChanged(argument: undefined): void;
   /** A way to the one that writes; the answer comes when that is gone. */
   writer(port: MessagePort): Promise<unknown>;
 };

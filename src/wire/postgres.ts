@@ -184,8 +184,9 @@ export class Connection {
     if (error === undefined) return resolve(batch.results);
     this.#forgetUnparsed();
     reject(error);
-    if (batch.refusal?.stale === true) {
-      throw new ConnectionLost('Statements prepared here are out of date.', { cause: error, contagious: true });
+    // Prepared for another schema; or to a standby (25006), and the name leads elsewhere since it took over.
+    if (batch.refusal?.stale === true || batch.refusal?.sqlstate === '25006') {
+      throw new ConnectionLost('The connection is out of date.', { cause: error, contagious: true });
     }
   }
 

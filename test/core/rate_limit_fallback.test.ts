@@ -17,20 +17,22 @@ const other = { policy: policy('other', { limit: 1_000_000, windowMs: 3_600_000 
 interface Opened {
   store: FallbackStore;
   /** What was reported: up or down, and why. */
-  changes: [up: boolean, reason: string][];
+  /** What it found at first, and what changed after that. */
+  faults: (string | undefined)[];
 }
 
 async function open(t: TestContext, url: string, options: Partial<RedisOptions> = {}): Promise<Opened> {
-  const changes: Opened['changes'] = [];
+  const faults: Opened['faults'] = [];
   const store = new FallbackStore({
     shared: new RedisStore(await client(t, url, { deadlineMs: 500, ...options })),
     local: new InMemoryStore({ maxKeys: 100, now }),
     random: () => 0,
-    onChange: (up, reason) => void changes.push([up, reason]),
+    onChange: (fault) => void faults.push(fault),
   });
   t.after(() => store.close());
-  await store.start();
-  return { store, changes };
+  await store.look();
+  faults.unshift(store.fault);
+  return { store, faults };
 }
 
 interface Ailment {
@@ -83,30 +85,30 @@ for (const [what, { inflict, heal, reason }] of Object.entries(ailments)) {
   test(`While a Redis ${what} the local store answers; when it is well it is used again`, own, async (t) => {
     const server = await redisServer(t);
     const [admin, second] = [await patient(t, server.url), await patient(t, server.url)];
-    const { store, changes } = await open(t, server.url);
+    const { store, faults } = await open(t, server.url);
     assert.equal((await store.take([take])).refused, -1);
     await inflict(server, admin, second);
-    await until(async () => (await store.take([other])).refused === -1 && !store.up);
+    await until(async () => (await store.take([other])).refused === -1 && store.fault !== undefined);
     const outcomes = [1, 2, 3, 4].map(() => store.take([take]));
     assert.deepEqual(outcomes.map((outcome) => 'refused' in outcome && outcome.refused), [-1, -1, 0, 0]);
     assert.equal(store.giveBack(take), undefined);
     assert.deepEqual((store.take([take]) as { refused: number }).refused, -1);
     await heal(server, admin);
-    await until(() => store.up);
-    assert.deepEqual(changes.map(([up]) => up), [true, false, true]);
-    assert.match(changes[1]![1], reason);
+    await until(() => store.fault === undefined);
+    assert.deepEqual(faults.map((fault) => fault === undefined), [true, false, true]);
+    assert.match(faults[1]!, reason);
     assert.equal((await store.take([take])).refused, -1);
-    assert.equal(store.up, true);
+    assert.equal(store.fault, undefined);
   });
 }
 
 test('Whoever waits when Redis falls silent is answered by the local store, within the limit', own, async (t) => {
   const server = await redisServer(t);
-  const { store, changes } = await open(t, server.url, { deadlineMs: 50 });
+  const { store, faults } = await open(t, server.url, { deadlineMs: 50 });
   server.signal('SIGSTOP');
   const outcomes = await Promise.all(Array.from({ length: 50 }, () => store.take([take])));
   assert.equal(outcomes.filter(({ refused }) => refused < 0).length, 2);
-  assert.deepEqual(changes.map(([up]) => up), [true, false]);
+  assert.deepEqual(faults.map((fault) => fault === undefined), [true, false]);
   server.signal('SIGCONT');
 });
 
@@ -122,11 +124,11 @@ const nonsense = {
 for (const [what, bytes] of Object.entries(nonsense)) {
   test(`A Redis that answers ${what} is not used`, async (t) => {
     const server = await rawServer(t, (socket) => answer(socket, bytes));
-    const { store, changes } = await open(t, server.url);
+    const { store, faults } = await open(t, server.url);
     const outcomes = [1, 2, 3].map(() => store.take([take]));
     assert.deepEqual(outcomes.map((outcome) => 'refused' in outcome && outcome.refused), [-1, -1, 0]);
-    await store.start();
-    assert.deepEqual(changes.map(([up]) => up), [false]);
+    await store.look();
+    assert.deepEqual([faults.length, faults[0] !== undefined], [1, true]);
   });
 }
 
@@ -140,13 +142,13 @@ test('More takes than may wait for Redis are answered by the local store', own, 
 test('A Redis that comes after the start is used, and one that dies while nobody asks is found out', own, async (t) => {
   const server = await redisServer(t);
   await server.kill();
-  const { store, changes } = await open(t, server.url);
-  assert.deepEqual([store.up, changes.length], [false, 1]);
+  const { store, faults } = await open(t, server.url);
+  assert.match(store.fault!, /ECONNREFUSED/);
   await server.start();
-  await until(() => store.up);
+  await until(() => store.fault === undefined);
   await server.kill();
-  await until(() => !store.up);
-  assert.deepEqual(changes.map(([up]) => up), [false, true, false]);
+  await until(() => store.fault !== undefined);
+  assert.deepEqual(faults.map((fault) => fault === undefined), [false, true, false]);
 });
 
 test('The shared store is looked at every 5 s when well, every 1 s when away, never once closed', async (t) => {
@@ -167,17 +169,17 @@ test('The shared store is looked at every 5 s when well, every 1 s when away, ne
     looks = 0;
     t.mock.timers.tick(ms);
     await new Promise((resolve) => setImmediate(resolve));
-    return [looks, store.up];
+    return [looks, store.fault === undefined];
   };
-  await store.start();
+  await store.look();
   assert.deepEqual([await after(5000), await after(5000)], [[1, true], [1, true]]);
   well = false;
   await store.take([take]);
-  assert.equal(store.up, false);
+  assert.equal(store.fault, 'away');
   assert.deepEqual([await after(1000), await after(1000), await after(1000)], [[1, false], [1, false], [1, false]]);
   well = true;
   assert.deepEqual([await after(1000), await after(5000)], [[1, true], [1, true]]);
-  const look = store.start();
+  const look = store.look();
   await store.close();
   await look;
   assert.deepEqual([await after(5000), await after(5000)], [[0, true], [0, true]]);

@@ -187,6 +187,18 @@ describe('a PostgreSQL database', { skip: withoutServer }, () => {
     assert.deepEqual(await write(), [[7]]);
   });
 
+  test('a server that can only be read is unavailable for writes, and left for the one that its name leads to', async (t) => {
+    const name = new URL(database.url).pathname.slice(1);
+    await execute(`ALTER DATABASE ${name} SET default_transaction_read_only = on`);
+    const standby = open(t);
+    const write = () => standby.write([{ sql: "INSERT INTO items VALUES ('r1', 0)", params: [] }]);
+    await Promise.all([1, 2, 3].map(() => standby.all('SELECT pg_sleep(0.1)::text', [])));
+    await assert.rejects(write(), unavailable);
+    await execute(`ALTER DATABASE ${name} RESET default_transaction_read_only`);
+    // A connection that was being opened then is found out by the next who writes.
+    for (let left = 3; await write().then(() => false, unavailable); left -= 1) assert.ok(left > 0);
+  });
+
   test('callers wait for a connection, but not past their deadline', async (t) => {
     const own = open(t, { poolMax: 2, timeoutMs: 500 });
     const sleeper = (seconds: number) => own.one(`SELECT count(*) FROM pg_sleep($1::text::float8)`, [String(seconds)]);
