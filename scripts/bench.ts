@@ -12,6 +12,7 @@ import {
   compareFlood, compareLogin, compareMemory, compareRates, compareStarts, connections, measureMetrics,
 } from './bench/compare.ts';
 import type { Bench } from './bench/compare.ts';
+import { measureLimiter } from './bench/limiter.ts';
 import { attempts, findMachine } from './bench/machine.ts';
 import { help, measureNames, readOptions } from './bench/options.ts';
 import type { Name } from './bench/options.ts';
@@ -75,6 +76,7 @@ async function main(): Promise<void> {
   const { rounds, duration, database = '', redis = '' } = options;
   const has = (name: Name): boolean => options.names.includes(name);
   const clients = { machine, rounds, seconds: duration, report, say };
+  if (has('limiter')) measureLimiter(clients);
   if (has('limiter-redis')) await compareRedis(clients, redis);
   if (has('postgres')) await comparePostgres(clients, database);
   if (!measureNames.some(has)) {
