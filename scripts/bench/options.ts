@@ -6,6 +6,7 @@ export const help = `Usage: npm run bench -- [options]
   --duration S         seconds of each load (4)
   --only a,b           of start, memory, ping, me, refresh, login, flood, metrics (all of these), and by name only:
                        limiter, what a take costs, with a million clients too, and its longest pause;
+                       scale, reads of a SQLite database of a million users and sessions beside those of one of 1,000;
                        limiter-redis, our takes beside redis-benchmark on the Redis of --redis;
                        postgres, our SELECT beside the bare bytes of the protocol on --database
   --set NAME=VALUE     a setting of the server; any number of times
@@ -23,7 +24,7 @@ when the load is slower than a bare node:http. A load that other processes distu
 
 export const measureNames = ['start', 'memory', 'ping', 'me', 'refresh', 'login', 'flood', 'metrics'] as const;
 /** Parts by themselves, without the server. */
-export const partNames = ['limiter', 'limiter-redis', 'postgres'] as const;
+export const partNames = ['limiter', 'scale', 'limiter-redis', 'postgres'] as const;
 export type Name = (typeof measureNames)[number] | (typeof partNames)[number];
 
 /** Throws an Error with one sentence when an option is wrong. */
