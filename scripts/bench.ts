@@ -12,11 +12,13 @@ import {
   compareFlood, compareLogin, compareMemory, compareRates, compareStarts, connections, measureMetrics,
 } from './bench/compare.ts';
 import type { Bench } from './bench/compare.ts';
+import { measureLimiter } from './bench/limiter.ts';
 import { attempts, findMachine } from './bench/machine.ts';
 import { help, measureNames, readOptions } from './bench/options.ts';
 import type { Name } from './bench/options.ts';
 import { toTable } from './bench/report.ts';
 import type { Report } from './bench/report.ts';
+import { measureScale } from './bench/scale.ts';
 import { createTarget } from './bench/target.ts';
 
 async function runAll(bench: Bench, has: (name: Name) => boolean): Promise<void> {
@@ -75,6 +77,8 @@ async function main(): Promise<void> {
   const { rounds, duration, database = '', redis = '' } = options;
   const has = (name: Name): boolean => options.names.includes(name);
   const clients = { machine, rounds, seconds: duration, report, say };
+  if (has('limiter')) measureLimiter(clients);
+  if (has('scale')) await measureScale(clients, folder);
   if (has('limiter-redis')) await compareRedis(clients, redis);
   if (has('postgres')) await comparePostgres(clients, database);
   if (!measureNames.some(has)) {

@@ -38,6 +38,8 @@ const ORDER: readonly [part: string, files: readonly [file: string, says: string
       ['core/passwords.ts', 'scrypt: bounded, on threads of its own, equal work for the unknown'],
       ['core/tokens.ts', 'HS256, signature before claims'],
       ['core/rate_limit.ts', 'token buckets, each one integer'],
+      ['core/rate_limit_shared.ts', 'taking from them, exactly, whatever the number of threads'],
+      ['core/shared_table.ts', 'their memory: bounded, and who is forgotten first'],
       ['core/config.ts', 'every setting, read once, all faults at once'],
       ['core/settings.ts', 'how the text of a setting is read'],
     ],

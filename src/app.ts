@@ -8,9 +8,10 @@ import { sendsMail } from './core/config.ts';
 import type { Config } from './core/config.ts';
 import { createHashThreads, createPasswords } from './core/passwords.ts';
 import type { Hashes } from './core/passwords.ts';
-import { InMemoryStore, policy } from './core/rate_limit.ts';
+import { policy } from './core/rate_limit.ts';
 import type { BucketStore } from './core/rate_limit.ts';
 import { FallbackStore } from './core/rate_limit_fallback.ts';
+import { createSharedBuckets, SharedStore } from './core/rate_limit_shared.ts';
 import { createTokens } from './core/tokens.ts';
 import type { Database, Migration } from './db/database.ts';
 import { createSchemaCheck, ensureFirstAdmin, migrate } from './db/init_db.ts';
@@ -104,7 +105,7 @@ export function createApp(parts: Parts): Application {
   const routes = apiRoutes(config);
   const router = createRouter(routes);
   const documents = lazyDocuments(routes, version);
-  const local = ofProcess?.buckets ?? new InMemoryStore({ maxKeys: config.rateLimitMaxKeys, now: monotonic });
+  const local = ofProcess?.buckets ?? openBuckets(config.rateLimitMaxKeys, monotonic);
   const shared = sharedBuckets && tracing ? traceBuckets(sharedBuckets, tracing) : sharedBuckets;
   const limiter = shared && new FallbackStore({
     shared,
@@ -226,6 +227,9 @@ const traceBuckets = (buckets: BucketStore, tracing: Tracing): BucketStore => ({
   giveBack: (take) => tracing.call(redisCall('EVALSHA'), () => buckets.giveBack(take)),
   close: () => buckets.close(),
 });
+
+const openBuckets = (maxKeys: number, now: () => number): BucketStore =>
+  new SharedStore({ memory: createSharedBuckets(maxKeys), now });
 
 const redisIsAway = (reason: string): string => `Redis is away, so limits hold for this process alone: ${reason}`;
 

@@ -5,6 +5,8 @@ export const help = `Usage: npm run bench -- [options]
   --rounds N           interleaved rounds; the table has their medians (3)
   --duration S         seconds of each load (4)
   --only a,b           of start, memory, ping, me, refresh, login, flood, metrics (all of these), and by name only:
+                       limiter, what a take costs, with a million clients too, and its longest pause;
+                       scale, reads of a SQLite database of a million users and sessions beside those of one of 1,000;
                        limiter-redis, our takes beside redis-benchmark on the Redis of --redis;
                        postgres, our SELECT beside the bare bytes of the protocol on --database
   --set NAME=VALUE     a setting of the server; any number of times
@@ -21,9 +23,9 @@ when the load is slower than a bare node:http. A load that other processes distu
 `;
 
 export const measureNames = ['start', 'memory', 'ping', 'me', 'refresh', 'login', 'flood', 'metrics'] as const;
-/** Clients by themselves, without the server. */
-export const clientNames = ['limiter-redis', 'postgres'] as const;
-export type Name = (typeof measureNames)[number] | (typeof clientNames)[number];
+/** Parts by themselves, without the server. */
+export const partNames = ['limiter', 'scale', 'limiter-redis', 'postgres'] as const;
+export type Name = (typeof measureNames)[number] | (typeof partNames)[number];
 
 /** Throws an Error with one sentence when an option is wrong. */
 export function readOptions() {
@@ -39,7 +41,7 @@ export function readOptions() {
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds: a whole number from 1');
   if (!Number.isInteger(duration) || duration < 1) throw new Error('--duration: whole seconds from 1');
   const names = values.only?.split(',') ?? [...measureNames];
-  const known: readonly string[] = [...measureNames, ...clientNames];
+  const known: readonly string[] = [...measureNames, ...partNames];
   const unknown = names.find((name) => !known.includes(name));
   if (unknown !== undefined) throw new Error(`--only: '${unknown}' is none of ${known.join(', ')}`);
   const settings = Object.fromEntries(values.set.map((pair) => {

@@ -12,12 +12,13 @@ export const createSharedBuckets = (maxKeys: number): SharedArrayBuffer => creat
 const MAX_TAGS = 10_000;
 
 /**
- * Buckets of all threads of the process. `now` gives monotonic nanoseconds from the same origin in each of them.
+ * Buckets of all threads of the process, be it one or many. `now` gives monotonic nanoseconds from the same origin in
+ * each of them.
  *
  * A bucket is the moment at which it is full, and a take one compare-and-swap: never are there more takes than tokens.
  * It takes from several buckets one after another and gives back when one turns out to be empty, so another thread may
  * see one token less for a moment, never one more. Keys are known by a hash under a secret of this start: nobody can
- * aim at another's bucket. As in the map, whoever is over the limit is not forgotten before somebody who is not.
+ * aim at another's bucket. Whoever is over the limit is not forgotten before somebody who is not.
  */
 export class SharedStore implements BucketStore {
   readonly #table: SharedTable;
@@ -34,19 +35,20 @@ export class SharedStore implements BucketStore {
 
   take(takes: readonly Take[]): Taken {
     const now = this.#now();
-    const untilFull = takes.map((take) => this.#untilFull(take, now));
-    let refused = takes.findIndex(({ policy }, i) => isSpent(policy, untilFull[i]!));
-    for (let i = 0; refused < 0 && i < takes.length; i++) {
+    // Of several none is touched when one is seen to be empty; a single one needs no look beforehand.
+    const seen = takes.length > 1 ? this.#look(takes, now) : undefined;
+    if (seen !== undefined && seen.refused >= 0) return seen;
+    const untilFull: number[] = [];
+    for (let i = 0; i < takes.length; i++) {
       const until = this.#takeOne(takes[i]!, now);
-      if (until !== undefined) {
-        untilFull[i] = until;
-        continue;
+      if (until === undefined) {
+        // Should another thread have taken the last token since: as if nothing had been taken.
+        for (let j = 0; j < i; j++) this.giveBack(takes[j]!);
+        return { ...this.#look(takes, now), refused: i };
       }
-      // Another thread took the last token since: as if nothing had been taken.
-      for (let j = 0; j < i; j++) this.giveBack(takes[j]!);
-      return { refused: i, untilFull: takes.map((take) => this.#untilFull(take, now)) };
+      untilFull.push(until);
     }
-    return { refused, untilFull };
+    return { refused: -1, untilFull };
   }
 
   giveBack(take: Take): void {
@@ -56,6 +58,12 @@ export class SharedStore implements BucketStore {
   }
 
   async close(): Promise<void> {}
+
+  /** What there is, without taking: `refused` is the first that holds too little. */
+  #look(takes: readonly Take[], now: number): Taken {
+    const untilFull = takes.map((take) => this.#untilFull(take, now));
+    return { refused: takes.findIndex(({ policy }, i) => isSpent(policy, untilFull[i]!)), untilFull };
+  }
 
   #untilFull(take: Take, now: number): number {
     const tag = this.#tag(take);

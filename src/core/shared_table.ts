@@ -206,13 +206,16 @@ export class SharedTable {
 
   /** The same within a block. First it is summed up, in a loop without branches: that is most of what there is to do. */
   #best(block: number, from: number, now: number): number {
+    const [fullAt, slack] = [this.#fullAt, this.#slack];
     const start = block * BLOCK + from;
     const end = Math.min(this.#keys, (block + 1) * BLOCK);
     let leastFull = Infinity;
     let leastOpen = Infinity;
     for (let entry = start; entry < end; entry++) {
-      leastFull = Math.min(leastFull, this.#fullAt[entry]!);
-      leastOpen = Math.min(leastOpen, this.#fullAt[entry]! - this.#slack[entry]!);
+      const full = fullAt[entry]!;
+      const open = full - slack[entry]!;
+      if (full < leastFull) leastFull = full;
+      if (open < leastOpen) leastOpen = open;
     }
     if (from === 0) {
       this.#leastFull[block] = leastFull;

@@ -9,6 +9,8 @@ import type { Outcome, Row, Statement, Value } from './database.ts';
 /** Earlier ones can corrupt a WAL database when a checkpoint and a write coincide (sqlite.org/wal.html, WAL-reset). */
 const OLDEST_SQLITE = '3.51.3';
 const MEMORY = ':memory:';
+/** The most that a reader keeps of the file: the inner pages of millions of rows; a small file takes what it has. */
+const READER_CACHE_KIB = 32_768;
 
 /** What became of one write: what its statements did, `undone` for an expectation not met, or an error. */
 export type WriteResult = { outcomes: Outcome[] } | { undone: true } | { error: SqliteFault };
@@ -108,6 +110,7 @@ export function connect(
 
   database.enableDefensive(true);
   database.exec('PRAGMA trusted_schema = OFF');
+  if (readOnly) database.exec(`PRAGMA cache_size = -${READER_CACHE_KIB}`);
   if (!readOnly) {
     if (file !== MEMORY) {
       database.exec('PRAGMA auto_vacuum = INCREMENTAL');

@@ -171,15 +171,27 @@ const byPrefix = (role: string): string => `
   SELECT ${ALL} FROM users WHERE id IN (
     SELECT id FROM users WHERE email_key >= $3 AND email_key < $4 AND id < $1 ${role} ORDER BY id DESC LIMIT $2
   ) ORDER BY id DESC`;
+const walked = (role: string): string => `
+  SELECT ${ALL} FROM users WHERE id < $1 AND substr(email_key, 1, $4) = $3 ${role} ORDER BY id DESC LIMIT $2`;
+const COUNT_PREFIX = `
+  SELECT count(*) FROM (SELECT 1 FROM users WHERE email_key >= $1 AND email_key < $2 LIMIT $3) AS found`;
 const LIST = { any: byNewest(OF_ROLE.any), user: byNewest(OF_ROLE.user), admin: byNewest(OF_ROLE.admin) };
 const SEARCH = { any: byPrefix(OF_ROLE.any), user: byPrefix(OF_ROLE.user), admin: byPrefix(OF_ROLE.admin) };
+const WALK = { any: walked(OF_ROLE.any), user: walked(OF_ROLE.user), admin: walked(OF_ROLE.admin) };
+/** From so many users on, a prefix is common: to sort all of them takes longer than to meet a page of them on the way. */
+const COMMON = 1_000;
 
 /** A page, newest first: ids sort by the time they were made. */
 export function list(db: Database, { after = LAST_ID, limit, role, prefix }: Listing): Maybe<User[]> {
   const kind = role ?? 'any';
   if (prefix === undefined) return then(db.all(LIST[kind], [after, limit]), toUsers);
   const key = emailKey(prefix);
-  return then(db.all(SEARCH[kind], [after, limit, key, `${key}${BEYOND_ASCII}`]), toUsers);
+  const beyond = `${key}${BEYOND_ASCII}`;
+  return then(db.one(COUNT_PREFIX, [key, beyond, COMMON]), (row) =>
+    row![0] === COMMON
+      ? then(db.all(WALK[kind], [after, limit, key, key.length]), toUsers)
+      : then(db.all(SEARCH[kind], [after, limit, key, beyond]), toUsers),
+  );
 }
 
 /** Up to `limit` users behind the id `after`, oldest first; all begin behind ''. */

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { TestContext } from 'node:test';
-import { InMemoryStore, policy } from '../../src/core/rate_limit.ts';
+import { policy } from '../../src/core/rate_limit.ts';
 import type { BucketStore } from '../../src/core/rate_limit.ts';
 import { FallbackStore } from '../../src/core/rate_limit_fallback.ts';
 import { RedisStore } from '../../src/core/rate_limit_redis.ts';
+import { createSharedBuckets, SharedStore } from '../../src/core/rate_limit_shared.ts';
 import type { Redis, RedisOptions } from '../../src/wire/redis.ts';
 import { answer, client, needs, now, patient, rawServer, redisServer, until } from '../helpers/redis.ts';
 import type { RedisServer } from '../helpers/redis.ts';
@@ -25,7 +26,7 @@ async function open(t: TestContext, url: string, options: Partial<RedisOptions> 
   const faults: Opened['faults'] = [];
   const store = new FallbackStore({
     shared: new RedisStore(await client(t, url, { deadlineMs: 500, ...options })),
-    local: new InMemoryStore({ maxKeys: 100, now }),
+    local: new SharedStore({ memory: createSharedBuckets(100), now }),
     random: () => 0,
     onChange: (fault) => void faults.push(fault),
   });
@@ -163,7 +164,7 @@ test('The shared store is looked at every 5 s when well, every 1 s when away, ne
     giveBack() {},
     async close() {},
   };
-  const local = new InMemoryStore({ maxKeys: 100, now });
+  const local = new SharedStore({ memory: createSharedBuckets(100), now });
   const store = new FallbackStore({ shared, local, random: () => 0.999, onChange: () => {} });
   const after = async (ms: number): Promise<[looks: number, up: boolean]> => {
     looks = 0;

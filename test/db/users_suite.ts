@@ -223,4 +223,27 @@ export function usersSuite(within: WithDatabase): void {
       }
     }),
   );
+
+  test(
+    'a prefix that more than a thousand have lists the same, newest first, page by page',
+    within(async (db) => {
+      const emails = Array.from({ length: 1300 }, (_, i) => `${i % 13 === 0 ? 'rare' : 'common'}${i}@x.com`);
+      const sql = `
+        INSERT INTO users (id, email, email_key, role, is_active, password_hash, created_at, updated_at)
+        VALUES ($1, $2, $2, $3, 1, 'h', $4, $4)`;
+      const role = (i: number): Role => (i % 100 === 1 ? 'admin' : 'user');
+      await db.write(emails.map((email, i) => ({ sql, params: [uuidv7(NOW + i), email, role(i), NOW] })));
+      for (const [prefix, of] of [['com', undefined], ['COMMON', 'admin'], ['common', 'user'], ['rare', undefined]] as const) {
+        const expected = emails.filter((email, i) => email.startsWith(prefix.toLowerCase()) && (of ?? role(i)) === role(i));
+        const seen: string[] = [];
+        for (let after: string | undefined; ;) {
+          const page = await users.list(db, { after, limit: 100, role: of, prefix });
+          seen.push(...page.map(({ email }) => email));
+          if (page.length < 100) break;
+          after = page.at(-1)!.id;
+        }
+        assert.deepEqual(seen, expected.reverse(), prefix);
+      }
+    }),
+  );
 }

@@ -11,7 +11,7 @@ import { after, test } from 'node:test';
 
 import { runLoad } from '../../scripts/bench/load.ts';
 import type { Load, LoadResult } from '../../scripts/bench/load.ts';
-import { clientNames, measureNames } from '../../scripts/bench/options.ts';
+import { measureNames, partNames } from '../../scripts/bench/options.ts';
 import { figure, holds, median, toTable } from '../../scripts/bench/report.ts';
 import type { Measure } from '../../scripts/bench/report.ts';
 
@@ -117,7 +117,7 @@ test('the table tells which goals are reached and what makes it worthless', () =
 test('a wrong option is refused in one sentence, before anything is started', () => {
   const script = join(import.meta.dirname, '../../scripts/bench.ts');
   const table: [args: string[], message: string][] = [
-    [['--only', 'ping,pong'], `--only: 'pong' is none of ${[...measureNames, ...clientNames].join(', ')}\n`],
+    [['--only', 'ping,pong'], `--only: 'pong' is none of ${[...measureNames, ...partNames].join(', ')}\n`],
     [['--only', 'limiter-redis'], 'limiter-redis: --redis URL is missing\n'],
     [['--only', 'ping,postgres'], 'postgres: --database URL is missing\n'],
     [['--rounds', '0'], '--rounds: a whole number from 1\n'],
