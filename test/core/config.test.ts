@@ -184,7 +184,7 @@ test('every wrong setting is named at once, those that only contradict each othe
   });
   const named = faults.map((fault) => fault.split(':')[0]);
   const expected = ['PORT', 'WORKERS', 'JWT_ALGORITHM', 'ACCESS_TOKEN_TTL', 'TRUST_PROXY', 'BODY_LIMIT', 'JWT_SECRET',
-    'FIRST_ADMIN_EMAIL', 'FIRST_ADMIN_EMAIL', 'MAIL_URL'];
+    'FIRST_ADMIN_EMAIL', 'FIRST_ADMIN_PASSWORD', 'MAIL_URL'];
   assert.deepEqual(named.sort(), expected.sort(), faults.join('\n'));
   for (const fault of faults) assert.ok(!fault.includes('\n'), fault);
 });
@@ -202,6 +202,17 @@ test('a wrong setting is named once, whatever else follows from it', () => {
   ]) {
     assert.equal(faultsOf(env).length, 1, `${JSON.stringify(env)}: ${faultsOf(env).join('\n')}`);
   }
+});
+
+test('mail names the port that is listened on, and in production somebody has to say the address', () => {
+  const publicUrl = (env: Record<string, string>): string => configOf({ env }).config.publicUrl;
+  assert.equal(publicUrl({}), 'http://127.0.0.1:8000');
+  assert.equal(publicUrl({ PORT: '9000' }), 'http://127.0.0.1:9000');
+  assert.equal(publicUrl({ PORT: '0' }), 'http://127.0.0.1:8000');
+  assert.equal(publicUrl({ PORT: '9000', PUBLIC_URL: 'https://a.example' }), 'https://a.example');
+  const production = { ENVIRONMENT: 'production', JWT_SECRET: KEY, MAIL_URL: 'smtp://h' };
+  assert.match(configOf({ env: production }).warnings.join(), /^PUBLIC_URL is unset/);
+  assert.deepEqual(configOf({ env: { ...production, PUBLIC_URL: 'https://a.example' } }).warnings, []);
 });
 
 test('a secret may come from a file, whose final newline is dropped', () => {
