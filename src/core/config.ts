@@ -209,7 +209,7 @@ function contradictions(config: Config, explicit: ReadonlySet<SettingName>): str
   }
   const { firstAdminEmail, firstAdminPassword, passwordMinLength } = config;
   for (const [name, other] of [FIRST_ADMIN, FIRST_ADMIN.toReversed()] as [SettingName, SettingName][]) {
-    if (!explicit.has(name) && explicit.has(other)) faults.push(`${name}: is unset; accepted: both it and ${other}, or none`);
+    if (!explicit.has(name) && explicit.has(other)) faults.push(`${name}: is unset; accepted: set beside ${other}`);
   }
   if (firstAdminEmail !== undefined && !isEmail(firstAdminEmail)) {
     faults.push('FIRST_ADMIN_EMAIL: is not an e-mail address; accepted: one such as admin@example.com');
