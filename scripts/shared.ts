@@ -12,10 +12,11 @@ import type { Database } from '../src/db/database.ts';
 import { appliedMigrations, knownMigrations } from '../src/db/init_db.ts';
 import { pendingMigrations } from '../src/db/migrations.ts';
 import type { User } from '../src/db/models.ts';
-import { checkDatabaseUrl, openDatabase, sqliteFile } from '../src/db/session.ts';
+import { openDatabase, sqliteFile } from '../src/db/session.ts';
 import * as users from '../src/db/users.ts';
 import { check } from '../src/http/schema.ts';
 import { newPassword } from '../src/schemas/auth.ts';
+import { settingChecks } from '../src/wire/setting_checks.ts';
 
 /** What a command was called with. */
 export interface Given {
@@ -53,7 +54,7 @@ export async function runCommand({ help, options = {}, least = 0, most = least, 
       envFile: values['env-file'] as string | undefined,
       flags: {},
       readFile: (path) => readFileSync(path, 'utf8'),
-      checks: { DATABASE_URL: checkDatabaseUrl },
+      checks: settingChecks,
     });
     if ('faults' in loaded) throw new Error(loaded.faults.join('\n'));
     const value = (option: string) => values[option] as string | undefined;

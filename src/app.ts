@@ -41,6 +41,7 @@ import { jobCall, queryCall, redisCall } from './telemetry/spans.ts';
 import { createTracing, incomingTraceId } from './telemetry/tracing.ts';
 import type { Tracing } from './telemetry/tracing.ts';
 import { openMail } from './wire/mail.ts';
+import { toPublicHost } from './wire/mail_url.ts';
 
 /** What an application is made of: everything that reaches outside comes in here. */
 export interface Parts {
@@ -237,7 +238,7 @@ function openWorker(parts: Parts, metrics: ServerMetrics, tracing: Tracing | und
   const { config, db, log, now, monotonic } = parts;
   const { mailUrl: url, mailFrom: from } = config;
   const publicUrl = config.publicUrl.replace(/\/+$/, '');
-  const publicHost = new URL(publicUrl).hostname;
+  const publicHost = toPublicHost(publicUrl);
   const mail = sendsMail(config) ? openMail({ url, from, publicHost, log: (text) => log.announce(text) }) : undefined;
   const onOutcome = (kind: string, outcome: string): void => metrics.jobs.of(kind, outcome).inc();
   const onPurged = (what: string, rows: number): void => metrics.purgedRows.of(what).inc(rows);

@@ -81,14 +81,14 @@ async function serve(): Promise<void> {
   if (existsSync(cache)) enableCompileCache(cache);
   const { loadConfigFiles } = await import('./core/config.ts');
   const { rootOf, startFault } = await import('./core/start_fault.ts');
-  const { checkDatabaseUrl, openDatabase, sqliteFile } = await import('./db/session.ts');
-  const { toRedisTarget } = await import('./wire/redis_target.ts');
+  const { openDatabase, sqliteFile } = await import('./db/session.ts');
+  const { settingChecks } = await import('./wire/setting_checks.ts');
   const loaded = loadConfigFiles({
     env: process.env,
     envFile: flags['env-file'],
     flags: { HOST: flags.host, PORT: flags.port, WORKERS: flags.workers },
     readFile: (path) => readFileSync(path, 'utf8'),
-    checks: { DATABASE_URL: checkDatabaseUrl, REDIS_URL: toRedisTarget },
+    checks: settingChecks,
   });
   if ('faults' in loaded) return giveUp(loaded.faults);
   const { config } = loaded;

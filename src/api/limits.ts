@@ -1,8 +1,10 @@
+import { emailKey, EMAIL_MAX_LENGTH } from '../core/email.ts';
 import { Failure } from '../core/errors.ts';
 import { then } from '../core/maybe.ts';
 import type { Maybe } from '../core/maybe.ts';
 import { chargeItem, isSpent, retryAfter } from '../core/rate_limit.ts';
 import type { Take } from '../core/rate_limit.ts';
+import { networkOf } from '../http/client_ip.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { App } from './deps.ts';
 
@@ -28,10 +30,30 @@ export function charge(app: App, exchange: Exchange, takes: readonly Take[]): Ma
 }
 
 /** Gives back what the request took of these buckets. */
-export async function refund(app: App, exchange: Exchange, takes: readonly Take[]): Promise<void> {
+async function refund(app: App, exchange: Exchange, takes: readonly Take[]): Promise<void> {
   await Promise.all(takes.map((take) => app.buckets.giveBack(take)));
   for (const each of exchange.charges) {
     if (takes.includes(each.take)) each.untilFull = Math.max(0, each.untilFull - each.take.policy.cost);
+  }
+}
+
+/**
+ * Runs a check of a password against the bucket that counts wrong ones for this address, whether or not it has an
+ * account, and the client's network. The token is taken first, so that guesses at the same moment count too, and given
+ * back unless the password was wrong: what was right, or could not be checked, was no guess.
+ */
+export async function guess<T>(app: App, exchange: Exchange, email: string, check: () => Promise<T>): Promise<T> {
+  const account = emailKey(email.slice(0, EMAIL_MAX_LENGTH));
+  const attempt = { policy: app.limits['login-failures'], key: `${account} ${networkOf(exchange.ip)}` };
+  await charge(app, exchange, [attempt]);
+  let wrong = false;
+  try {
+    return await check();
+  } catch (error) {
+    wrong = error instanceof Failure && error.code === 'invalid_credentials';
+    throw error;
+  } finally {
+    if (!wrong) await refund(app, exchange, [attempt]);
   }
 }
 

@@ -42,7 +42,7 @@ export const settings = {
   SCRYPT_QUEUE: integer(0, 100_000, '64', 'password hashes that may wait; past that 503'),
   RATE_LIMIT_DEFAULT: limit('100/60s', 'every `/api` route, per user or client address'),
   RATE_LIMIT_LOGIN: limit('5/60s', 'login, on top of the default one, per client address'),
-  RATE_LIMIT_LOGIN_FAILURES: limit('20/15m', 'failed logins per account and client network'),
+  RATE_LIMIT_LOGIN_FAILURES: limit('20/15m', 'wrong passwords per account and client network'),
   RATE_LIMIT_MAX_KEYS: integer(1, 100_000_000, '100000', 'bound on the in-process map'),
   TRUST_PROXY: cidrs('addresses or CIDR ranges whose `X-Forwarded-For` is believed'),
   CORS_ORIGINS: origins('origins that browsers may call from, or `*`'),
@@ -62,7 +62,7 @@ export const settings = {
     { secret: true },
   ),
   MAIL_FROM: text('bare-api <no-reply@localhost.localdomain>', 'the sender of mail'),
-  PUBLIC_URL: url(['http://', 'https://'], 'http://127.0.0.1:8000', 'the address that links in mail begin with'),
+  PUBLIC_URL: url(['http://', 'https://'], 'http://127.0.0.1:8000', 'the address that links in mail begin with; by default it has the port of `PORT`'),
   REQUIRE_VERIFIED_EMAIL: flag('false', 'only who has shown that the e-mail address is theirs may log in'),
   SHUTDOWN_TIMEOUT: duration(0, '10s', 'how long a stop waits for what is in flight'),
 } satisfies Record<string, Setting<unknown>>;
@@ -164,7 +164,12 @@ export function loadConfig({ env, envFile, flags, readFile, checks = {} }: Sourc
   values['workers'] ||= os.availableParallelism();
   const stricter = config.environment === 'production' && !explicit.has('PASSWORD_MIN_LENGTH');
   if (stricter) values['passwordMinLength'] = Number((texts.PASSWORD_MIN_LENGTH = '8'));
-  if (!explicit.has('PUBLIC_URL')) values['publicUrl'] = texts.PUBLIC_URL = `http://127.0.0.1:${config.port}`;
+  if (!explicit.has('PUBLIC_URL')) {
+    if (config.port !== 0) values['publicUrl'] = texts.PUBLIC_URL = `http://127.0.0.1:${config.port}`;
+    if (config.environment === 'production' && explicit.has('MAIL_URL')) {
+      warnings.push(`PUBLIC_URL is unset: mail names ${config.publicUrl}, which nobody elsewhere can reach.`);
+    }
+  }
   faults.push(...contradictions(config, explicit).filter((fault) => !wrong.has(fault.split(':', 1)[0]!)));
   return faults.length > 0 ? { faults } : { config, explicit, texts, warnings };
 }
@@ -204,8 +209,8 @@ function contradictions(config: Config, explicit: ReadonlySet<SettingName>): str
     }
   }
   const { firstAdminEmail, firstAdminPassword, passwordMinLength } = config;
-  if (explicit.has('FIRST_ADMIN_EMAIL') !== explicit.has('FIRST_ADMIN_PASSWORD')) {
-    faults.push('FIRST_ADMIN_EMAIL: goes with FIRST_ADMIN_PASSWORD; set both or none');
+  for (const [name, other] of [FIRST_ADMIN, FIRST_ADMIN.toReversed()] as [SettingName, SettingName][]) {
+    if (!explicit.has(name) && explicit.has(other)) faults.push(`${name}: is unset; accepted: set beside ${other}`);
   }
   if (firstAdminEmail !== undefined && !isEmail(firstAdminEmail)) {
     faults.push('FIRST_ADMIN_EMAIL: is not an e-mail address; accepted: one such as admin@example.com');
@@ -236,6 +241,8 @@ function contradictions(config: Config, explicit: ReadonlySet<SettingName>): str
 /** In production mail goes out only where MAIL_URL says so: `log:`, the default, would write secrets to the log. */
 export const sendsMail = ({ environment, mailUrl }: Pick<Config, 'environment' | 'mailUrl'>): boolean =>
   environment !== 'production' || mailUrl !== 'log:';
+
+const FIRST_ADMIN: SettingName[] = ['FIRST_ADMIN_EMAIL', 'FIRST_ADMIN_PASSWORD'];
 
 const GENERATE = `node -p "crypto.randomBytes(32).toString('base64url')"`;
 

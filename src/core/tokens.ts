@@ -112,7 +112,7 @@ function decodeBase64url(text: string): Buffer | undefined {
 function toClaims(payload: Buffer, issuer: string | undefined, audience: string | undefined): Verified | undefined {
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload));
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(payload));
   } catch {
     return undefined;
   }

@@ -1,5 +1,4 @@
 import type { Config } from '../core/config.ts';
-import { toPostgresAddress } from '../wire/postgres_url.ts';
 import type { Database } from './database.ts';
 import type { ToWriter } from './sqlite_writer.ts';
 
@@ -25,11 +24,6 @@ export async function openDatabase(
   const { openPostgres } = await import('./postgres.ts');
   const now = (): number => monotonic() / 1e6;
   return openPostgres({ url: databaseUrl, poolMax: databasePoolMax, now, patienceMs: PATIENCE_MS, onWait });
-}
-
-/** Throws what is wrong with a DATABASE_URL, in words that do not repeat it. */
-export function checkDatabaseUrl(databaseUrl: string): void {
-  if (sqliteFile(databaseUrl) === undefined) toPostgresAddress(databaseUrl);
 }
 
 /** The path behind `sqlite:PATH`, `:memory:` for a database without one; undefined for another engine. */

@@ -36,9 +36,10 @@ export function parseJson(bytes: Buffer): unknown {
   }
 }
 
-/** Refuses a body that is not `application/json` in UTF-8, or encoded in any way. */
+/** Refuses a body that is not `application/json` in UTF-8, or encoded in any way; other parameters mean nothing. */
 export function checkMediaType(contentType: string | undefined, contentEncoding: string | undefined): void {
-  const accepted = /^application\/json[ \t]*(?:;[ \t]*charset[ \t]*=[ \t]*"?utf-?8"?[ \t]*)?;?[ \t]*$/i;
+  const accepted =
+    /^application\/json[ \t]*(?:;[ \t]*charset[ \t]*=[ \t]*"?utf-?8"?[ \t]*|;(?![ \t]*charset[ \t]*=)[^;,]*)*$/i;
   if (contentEncoding !== undefined || contentType === undefined || !accepted.test(contentType)) {
     throw new Failure('unsupported_media_type');
   }

@@ -123,7 +123,7 @@ export class Exchange {
           this.contentLength = value;
           break;
         case 'transfer-encoding':
-          this.transferEncoding = value;
+          this.transferEncoding = this.transferEncoding === undefined ? value : `${this.transferEncoding},${value}`;
           break;
         case 'x-request-id':
           requestId = requestId === undefined && KEPT_REQUEST_ID.test(value) ? value : '';

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { toMailbox } from './mail_address.ts';
 import type { Mailbox } from './mail_address.ts';
 import { toMessage } from './mail_message.ts';
+import { toMailTarget } from './mail_url.ts';
 import { sendMail } from './smtp.ts';
-import { toSmtpTarget } from './smtp_target.ts';
+import type { SmtpTarget } from './smtp_target.ts';
 
 export interface Mail {
   /** An ASCII address. */
@@ -36,7 +37,7 @@ export interface MailOptions {
   url: string;
   /** `Name <name@example.org>` or the address alone. */
   from: string;
-  /** The host of PUBLIC_URL: the right side of Message-IDs, and what SMTP servers are told that we are. */
+  /** See `toPublicHost`. */
   publicHost: string;
   /** Takes the mails of `log:`, for people to read. */
   log: (text: string) => void;
@@ -51,12 +52,10 @@ const maxMessageBytes = 1_048_576;
 /** Opens nothing yet: a connection (one for each delivery) and the folder are made when there is a mail. */
 export function openMail(options: MailOptions): MailTransport {
   const from = toMailbox(options.from);
-  const { url, publicHost } = options;
-  if (!/^(?:[\w-]+(?:\.[\w-]+)*|\[[\da-f:.]+\])$/i.test(publicHost)) throw new Error('the public host is malformed');
-  if (url === 'log:') return openLog(from, options);
-  if (url.startsWith('file:')) return openFolder(from, options);
-  if (/^smtps?:/.test(url)) return openSmtp(from, options);
-  throw new Error('accepted are log:, file:./folder, smtp://user:password@host:587 and smtps://user:password@host:465');
+  const target = toMailTarget(options.url);
+  if (target.kind === 'log') return openLog(from, options);
+  if (target.kind === 'file') return openFolder(from, target.folder, options);
+  return openSmtp(from, target.server, options);
 }
 
 /** Plain text, not the message, for its encoding is nothing to read; what could not go out by mail is refused too. */
@@ -73,22 +72,19 @@ function openLog(from: Mailbox, { publicHost, log }: MailOptions): MailTransport
 }
 
 /** `<time>-<messageId>.eml`, in the order of their dates; a second attempt replaces the first. */
-function openFolder(from: Mailbox, { url, publicHost }: MailOptions): MailTransport {
-  const path = url.slice('file:'.length).replace(/^\/\/\//, '/');
-  if (path === '' || path.startsWith('//')) throw new Error('accepted is file: and the path of a folder');
+function openFolder(from: Mailbox, folder: string, { publicHost }: MailOptions): MailTransport {
   return {
     kind: 'file',
     async deliver(mail) {
       const message = written(from, publicHost, mail);
       const time = new Date(mail.date).toISOString().replace(/[-:]/g, '');
-      await writeWhole(path, `${time}-${mail.messageId}.eml`, message);
+      await writeWhole(folder, `${time}-${mail.messageId}.eml`, message);
     },
     async close() {},
   };
 }
 
-function openSmtp(from: Mailbox, options: MailOptions): MailTransport {
-  const target = toSmtpTarget(options.url);
+function openSmtp(from: Mailbox, target: SmtpTarget, options: MailOptions): MailTransport {
   const stop = new AbortController();
   const smtpOptions = {
     clientName: toClientName(options.publicHost),

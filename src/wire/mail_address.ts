@@ -26,7 +26,7 @@ export function toMailbox(text: string): Mailbox {
   const quoted = /^"((?:[^"\\]|\\.)*)"$/.exec(shown);
   const name = quoted === null ? shown : quoted[1]!.replace(/\\(.)/g, '$1');
   if (!isAddress(address) || /\p{Cc}/u.test(name)) {
-    throw new Error('a mailbox is an ASCII address, or a name and an address: Name <name@example.org>');
+    throw new Error('is no mailbox; accepted: an ASCII address, or a name and an address: Name <name@example.org>');
   }
   return { name, address };
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 
-import { idOf, logIn, manage, outcome, story } from './story.ts';
+import { changePassword, idOf, logIn, manage, outcome, story } from './story.ts';
 
 const PROXY = { TRUST_PROXY: '127.0.0.1', RATE_LIMIT_LOGIN_FAILURES: '3/15m' };
 for (const email of ['ada@example.com', 'nobody@example.com', 'no address']) {
@@ -75,3 +75,17 @@ story(
     assert.equal((await logIn(server, 'ada@example.com', 'wrong')).status, 429);
   },
 );
+
+story('a wrong current password counts as a failed login, and a right one costs no attempt', PROXY, async (server) => {
+  const pair = await server.login();
+  for (let i = 0; i < 5; i++) {
+    assert.equal(outcome(await changePassword(server, pair, 'correct horse', 'correct horse')), '204');
+  }
+  const guesses = await Promise.all(Array.from({ length: 6 }, () => changePassword(server, pair, 'wrong', 'other one')));
+  assert.deepEqual(guesses.map(outcome).sort(), [
+    ...Array<string>(3).fill('401 invalid_credentials'), ...Array<string>(3).fill('429 rate_limited'),
+  ]);
+  assert.equal(outcome(await changePassword(server, pair, 'correct horse', 'other one')), '429 rate_limited');
+  assert.equal(outcome(await logIn(server, 'ada@example.com', 'correct horse', '127.0.0.1')), '429 rate_limited');
+  assert.equal(outcome(await logIn(server, 'ada@example.com', 'correct horse', '192.0.2.1')), '200');
+});

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, renameSync, rmSync } from 'node:fs';
 import http from 'node:http';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -28,6 +30,20 @@ async function until(server: TestServer, status: number): Promise<Answer> {
   for (;;) {
     const answer = await ask(server);
     if (answer.status === status) return answer;
+  }
+}
+
+/** Returns when the server has stopped listening: it lets in who waits before that. */
+async function nobodyIsLetIn({ port }: TestServer): Promise<void> {
+  for (;;) {
+    const socket = net.connect(port, '127.0.0.1');
+    try {
+      await once(socket, 'connect');
+    } catch {
+      return;
+    } finally {
+      socket.destroy();
+    }
   }
 }
 
@@ -102,7 +118,7 @@ test('while it stops it says so on the connections that are open', async () => {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
   assert.equal((await ask(server, agent)).status, 200);
   const closed = server.close();
-  while (await ask(server).then(() => true, () => false)); // It drains once it listens no more.
+  await nobodyIsLetIn(server);
   const answer = await ask(server, agent);
   refused(answer, { draining: 'yes' });
   assert.equal(answer.headers.connection, 'close');

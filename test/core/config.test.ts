@@ -184,7 +184,7 @@ test('every wrong setting is named at once, those that only contradict each othe
   });
   const named = faults.map((fault) => fault.split(':')[0]);
   const expected = ['PORT', 'WORKERS', 'JWT_ALGORITHM', 'ACCESS_TOKEN_TTL', 'TRUST_PROXY', 'BODY_LIMIT', 'JWT_SECRET',
-    'FIRST_ADMIN_EMAIL', 'FIRST_ADMIN_EMAIL', 'MAIL_URL'];
+    'FIRST_ADMIN_EMAIL', 'FIRST_ADMIN_PASSWORD', 'MAIL_URL'];
   assert.deepEqual(named.sort(), expected.sort(), faults.join('\n'));
   for (const fault of faults) assert.ok(!fault.includes('\n'), fault);
 });
@@ -202,6 +202,17 @@ test('a wrong setting is named once, whatever else follows from it', () => {
   ]) {
     assert.equal(faultsOf(env).length, 1, `${JSON.stringify(env)}: ${faultsOf(env).join('\n')}`);
   }
+});
+
+test('mail names the port that is listened on, and in production somebody has to say the address', () => {
+  const publicUrl = (env: Record<string, string>): string => configOf({ env }).config.publicUrl;
+  assert.equal(publicUrl({}), 'http://127.0.0.1:8000');
+  assert.equal(publicUrl({ PORT: '9000' }), 'http://127.0.0.1:9000');
+  assert.equal(publicUrl({ PORT: '0' }), 'http://127.0.0.1:8000');
+  assert.equal(publicUrl({ PORT: '9000', PUBLIC_URL: 'https://a.example' }), 'https://a.example');
+  const production = { ENVIRONMENT: 'production', JWT_SECRET: KEY, MAIL_URL: 'smtp://h' };
+  assert.match(configOf({ env: production }).warnings.join(), /^PUBLIC_URL is unset/);
+  assert.deepEqual(configOf({ env: { ...production, PUBLIC_URL: 'https://a.example' } }).warnings, []);
 });
 
 test('a secret may come from a file, whose final newline is dropped', () => {
@@ -282,12 +293,6 @@ test('in production the key must be there and hard to guess, and passwords longe
   assert.equal(own.passwordMinLength, 6);
   assert.equal(configOf({}).config.passwordMinLength, 4);
   assert.match(production({ JWT_SECRET: KEY, MAIL_URL: 'log:' })[0]!, /^MAIL_URL: /);
-});
-
-test('unless PUBLIC_URL is set, mail names the port that the server has', () => {
-  assert.equal(configOf({ flags: { PORT: '9000' } }).config.publicUrl, 'http://127.0.0.1:9000');
-  const { config } = configOf({ env: { PUBLIC_URL: 'https://api.example.org', PORT: '9000' } });
-  assert.equal(config.publicUrl, 'https://api.example.org');
 });
 
 test('Postgres connections are for the process: each thread has its part, and too few for all are refused', () => {

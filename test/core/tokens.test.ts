@@ -120,7 +120,7 @@ test('each claim must be there and of its type', () => {
   }
   assert.equal(accepts(signed(JSON.stringify(CLAIMS).replace(/"exp":\d+/, '"exp":1e999'))), false, 'infinite');
   const text = JSON.stringify(CLAIMS);
-  for (const payload of ['', 'null', '[]', '1', '"x"', '{', '[{}]', `[${text}]`, `${text}x`, text.slice(1)]) {
+  for (const payload of ['', 'null', '[]', '1', '"x"', '{', '[{}]', `\ufeff${text}`, `[${text}]`, `${text}x`, text.slice(1)]) {
     assert.equal(accepts(signed(payload)), false, payload);
   }
   const latin1 = Buffer.from(JSON.stringify({ ...CLAIMS, sub: 'é' }), 'latin1');

@@ -35,6 +35,8 @@ suite('framing', { concurrency: true }, () => {
       'a length beyond 64 bits': typed(['Content-Length: 18446744073709551618'], '{}'),
       'chunked twice': typed(['Transfer-Encoding: chunked', 'Transfer-Encoding: chunked'], '0\r\n\r\n'),
       'chunked, chunked': typed(['Transfer-Encoding: chunked, chunked'], '0\r\n\r\n'),
+      'gzip, then chunked': typed(['Transfer-Encoding: gzip', 'Transfer-Encoding: chunked'], '0\r\n\r\n'),
+      'identity, then chunked': typed(['Transfer-Encoding: identity', 'Transfer-Encoding: chunked'], '0\r\n\r\n'),
       'gzip, chunked': typed(['Transfer-Encoding: gzip, chunked'], '0\r\n\r\n'),
       'chunked, identity': typed(['Transfer-Encoding: chunked, identity'], '0\r\n\r\n'),
       'identity': typed(['Transfer-Encoding: identity'], '0\r\n\r\n'),

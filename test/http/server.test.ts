@@ -169,10 +169,11 @@ suite('server', { concurrency: true }, () => {
   test('a body is JSON in UTF-8, or refused by its kind before it is read', async () => {
     const accepted = [
       ...['application/json', 'Application/JSON'],
-      ...['application/json; charset=utf-8', 'application/json;charset="UTF-8"'],
+      ...['application/json; charset=utf-8', 'application/json;charset="UTF-8"', 'application/json; v=1; charset=utf8'],
     ];
     const refused = [
       ...['', 'text/plain', 'application/jsonx', 'application/json, text/html', 'application/json; charset=latin1'],
+      ...['application/json; v=1, text/html', 'application/json; charset=utf-8; charset=latin1'],
       ...['application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'application/problem+json', 'json'],
     ];
     for (const type of accepted) {

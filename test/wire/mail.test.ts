@@ -131,7 +131,6 @@ describe('mail', () => {
       ...['', 'log', 'log:x', 'http://u:hunter2@h', 'file:', 'file://host/x', 'smtp:'].map((url) => ({ url })),
       ...['smtps://u@h', 'smtp://u:hunter2@', 'smtp://u:hunter2@h:x', 'smtps://u:hunter2@h/x'].map((url) => ({ url })),
       ...['', 'a', 'A <a>', 'A\r\nB <a@b.org>'].map((from) => ({ from })),
-      ...['', 'a b', 'a\r\nb', 'a>', '::1', 'a..b', 'ä.org'].map((publicHost) => ({ publicHost })),
     ]) {
       assert.throws(() => openMail({ ...options, ...wrong }), (error: Error) => !inspect(error).includes('hunter2'));
     }

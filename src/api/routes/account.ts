@@ -10,6 +10,7 @@ import { queueMail } from '../../jobs/deliver_mail.ts';
 import * as schemas from '../../schemas/auth.ts';
 import { anyone, currentUser, route } from '../deps.ts';
 import type { App } from '../deps.ts';
+import { guess } from '../limits.ts';
 
 /** The password, changed or forgotten, and whether the address is its owner's: what mail is sent for. */
 export function accountRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLength'>): Route<App>[] {
@@ -24,17 +25,19 @@ export function accountRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLe
       operationId: 'changePassword',
       tag: 'auth',
       summary: 'Change the password; the other sessions end',
+      description: 'A wrong current password counts as a failed login.',
       guard: currentUser,
       limits: ['default'],
       body: PasswordChangeIn,
       replies: { 204: null },
       failures: ['invalid_credentials', 'overloaded'],
       async handler({ app, caller: { user, session }, body, exchange, now }) {
-        const { matches } = await app.passwords.verify(body.current_password, user.passwordHash);
-        if (!matches) {
+        await guess(app, exchange, user.email, async () => {
+          const { matches } = await app.passwords.verify(body.current_password, user.passwordHash);
+          if (matches) return;
           app.event(exchange, 'auth.password_refused', { user_id: user.id }, 'warn');
           throw new Failure('invalid_credentials', 'The current password is wrong.');
-        }
+        });
         const after = await app.passwords.hash(body.new_password);
         const change = { id: user.id, before: user.passwordHash, after, keep: session.id };
         const along = noticeOfChange(app, user, now);

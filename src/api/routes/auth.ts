@@ -1,15 +1,13 @@
 import { randomUUID } from 'node:crypto';
 
 import type { Config } from '../../core/config.ts';
-import { emailKey, EMAIL_MAX_LENGTH, isEmail } from '../../core/email.ts';
+import { isEmail } from '../../core/email.ts';
 import { Failure } from '../../core/errors.ts';
-import type { Take } from '../../core/rate_limit.ts';
 import { uuidv7 } from '../../core/uuid.ts';
 import type { Statement } from '../../db/database.ts';
 import type { Session, User } from '../../db/models.ts';
 import * as sessions from '../../db/sessions.ts';
 import * as users from '../../db/users.ts';
-import { networkOf } from '../../http/client_ip.ts';
 import type { Exchange } from '../../http/exchange.ts';
 import { reply } from '../../http/route.ts';
 import type { Route } from '../../http/route.ts';
@@ -19,7 +17,7 @@ import type { LoginIn, TokenPair } from '../../schemas/auth.ts';
 import { toUserOut, UserOut } from '../../schemas/user.ts';
 import { anyone, assertLive, currentUser, route } from '../deps.ts';
 import type { App } from '../deps.ts';
-import { charge, refund } from '../limits.ts';
+import { guess } from '../limits.ts';
 
 const NO_STORE = ['Cache-Control', 'no-store'];
 
@@ -65,20 +63,13 @@ export function authRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLengt
       replies: { 200: schemas.TokenPair },
       failures: ['invalid_credentials', 'account_disabled', 'email_unverified', 'overloaded'],
       async handler({ app, body, exchange, now }) {
-        const attempt = failureTake(app, exchange, body.email);
-        await charge(app, exchange, [attempt]);
-        try {
+        const pair = await guess(app, exchange, body.email, async () => {
           // A login at the same moment may have stored the password under a new cost: then its hash is looked at again.
-          const pair = (await logIn(app, exchange, body, now)) ?? (await logIn(app, exchange, body, now));
-          if (pair === undefined) throw new Failure('invalid_credentials');
-          await refund(app, exchange, [attempt]);
-          return reply(200, pair, NO_STORE);
-        } catch (error) {
-          // What was right, or could not be checked, was no failed attempt.
-          const failed = error instanceof Failure && error.code === 'invalid_credentials';
-          if (!failed) await refund(app, exchange, [attempt]);
-          throw error;
-        }
+          const found = (await logIn(app, exchange, body, now)) ?? (await logIn(app, exchange, body, now));
+          if (found === undefined) throw new Failure('invalid_credentials');
+          return found;
+        });
+        return reply(200, pair, NO_STORE);
       },
     }),
 
@@ -141,12 +132,6 @@ export function authRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLengt
 /** Part of a write, where only those may log in whose address is known to be theirs: the mail that lets them show it. */
 const verificationMail = (app: App, email: string, now: number): Statement[] =>
   app.config.requireVerifiedEmail ? [queueMail(app.db, 'email_verification', email, now)] : [];
-
-/** The bucket of failed logins to this account from this network, whether or not there is such an account. */
-function failureTake(app: App, { ip }: Exchange, email: string): Take {
-  const account = emailKey(email.slice(0, EMAIL_MAX_LENGTH));
-  return { policy: app.limits['login-failures'], key: `${account} ${networkOf(ip)}` };
-}
 
 /** The tokens of a new session, or undefined when the account changed between the check and the start. */
 async function logIn(app: App, exchange: Exchange, { email, password }: LoginIn, now: number) {
