@@ -9,7 +9,7 @@ import path from 'node:path';
 import { suite, test } from 'node:test';
 import type { TestContext } from 'node:test';
 
-import { ROOT, startProgram } from './helpers/program.ts';
+import { BARE_ENV, ROOT, startProgram } from './helpers/program.ts';
 import type { Program } from './helpers/program.ts';
 import { send } from './helpers/server.ts';
 
@@ -24,7 +24,7 @@ function emptyFolder(t: TestContext): string {
 
 /** Runs a server that is to end by itself. */
 async function run(cwd: string, argv: string[], env: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [MAIN, ...argv], { cwd, env: { PATH: process.env['PATH'], ...env } });
+  const child = spawn(process.execPath, [MAIN, ...argv], { cwd, env: { ...BARE_ENV, ...env } });
   const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
   let [stdout, stderr] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text) => (stdout += text));
@@ -187,7 +187,7 @@ suite('main', { concurrency: 2 }, () => {
 
   test('for people the start is a banner', async (t) => {
     const folder = emptyFolder(t);
-    const env = { PATH: process.env['PATH'], PORT: '0', LOG_FORMAT: 'pretty', DATABASE_URL: 'sqlite::memory:' };
+    const env = { ...BARE_ENV, PORT: '0', LOG_FORMAT: 'pretty', DATABASE_URL: 'sqlite::memory:' };
     const child = spawn(process.execPath, [MAIN], { cwd: folder, env });
     t.after(() => child.kill('SIGKILL'));
     let stdout = '';

@@ -74,7 +74,8 @@ suite('In a copy', () => {
     }
     const checks = [
       ['--disable-warning=ExperimentalWarning', 'scripts/check_layers.ts'],
-      ['--test', 'test/settings.test.ts', 'test/core/config.test.ts', 'test/http/openapi_clients.test.ts'],
+      ['--test', '--test-isolation=none', ...['settings', 'core/config', 'http/openapi_clients'].map((name) =>
+        `test/${name}.test.ts`)],
     ];
     for (const argv of checks) {
       const { status, stdout, stderr } = runIn(copy, ...argv);

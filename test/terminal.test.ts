@@ -7,7 +7,7 @@ import path from 'node:path';
 import { after, suite, test } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
 
-import { ROOT } from './helpers/program.ts';
+import { BARE_ENV, ROOT } from './helpers/program.ts';
 import { send } from './helpers/server.ts';
 
 const MAIN = path.join(ROOT, 'src/main.ts');
@@ -25,7 +25,7 @@ suite('On a terminal', { skip }, () => {
   /** Starts the server there, lets it be used, and types Ctrl-C; what was shown, without carriage returns. */
   async function show(env: Record<string, string>, use: (port: number) => Promise<void> = async () => {}): Promise<string> {
     const argv = ['-c', ON_A_TERMINAL, process.execPath, MAIN, '--port', '0'];
-    const settings = { PATH: process.env['PATH'], ...CHEAP, ...env };
+    const settings = { ...BARE_ENV, ...CHEAP, ...env };
     const child = spawn('python3', argv, { cwd: folder(), env: settings, stdio: ['pipe', 'pipe', 'inherit'] });
     const exited = once(child, 'close');
     let shown = '';

@@ -7,9 +7,10 @@ import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { suite, test } from 'node:test';
 import type { TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { freePort, openInspector } from './helpers/inspector.ts';
-import { ROOT, startProgram } from './helpers/program.ts';
+import { BARE_ENV, ROOT, startProgram } from './helpers/program.ts';
 import type { Program } from './helpers/program.ts';
 import { openRaw, rawPost, rawRequest } from './helpers/raw.ts';
 import { send } from './helpers/server.ts';
@@ -112,7 +113,7 @@ suite('threads', { concurrency: 2, timeout: 120_000 }, () => {
     for (const [thread, reason, expression] of [
       ['serve-1', 'error', 'setTimeout(() => { throw new Error("on purpose"); })'],
       ['serve-2', 'out of memory', 'setTimeout(() => { for (const all = []; ; ) all.push(new Array(1e5).fill(0)); })'],
-      ['serve-3', 'stuck', 'setTimeout(() => { for (;;); })'],
+      ['serve-3', 'stuck', 'setTimeout(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0))'],
     ] as const) {
       await inspector.evaluate(thread, expression);
       const died = program.line((line) => line['reason'] === reason);
@@ -126,6 +127,7 @@ suite('threads', { concurrency: 2, timeout: 120_000 }, () => {
         const status = await Promise.race([alone.answer().then(({ status }) => status, () => undefined), died]);
         if (status === 200) passed++;
         alone.close();
+        await sleep(10);
       }
       const line = await died;
       assert.equal(line['thread'], thread);
@@ -202,7 +204,7 @@ suite('threads', { concurrency: 2, timeout: 120_000 }, () => {
     const program = await start(t, { WORKERS: '0' });
     assert.equal(program.log()[0]!['workers'], os.availableParallelism());
     for (const workers of ['1', '2']) {
-      const env = { PATH: process.env['PATH'], ...SETTINGS, WORKERS: workers, PORT: String(program.port) };
+      const env = { ...BARE_ENV, ...SETTINGS, WORKERS: workers, PORT: String(program.port) };
       const second = spawn(process.execPath, [MAIN], { cwd: emptyFolder(t), env });
       let stderr = '';
       second.stderr.setEncoding('utf8').on('data', (text) => (stderr += text));

@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openProxy } from '../helpers/postgres.ts';
 import { createCluster, withoutBinaries } from '../helpers/postgres_cluster.ts';
 import type { Cluster } from '../helpers/postgres_cluster.ts';
-import { ROOT, startProgram } from '../helpers/program.ts';
+import { BARE_ENV, ROOT, startProgram } from '../helpers/program.ts';
 import type { Program } from '../helpers/program.ts';
 import { needs, redisServer } from '../helpers/redis.ts';
 import type { RedisServer } from '../helpers/redis.ts';
@@ -44,7 +44,7 @@ async function call({ port }: Program, method: string, target: string, options: 
 
 /** What a server that does not start says before it ends with exit code 1. */
 async function lastWords(settings: Record<string, string>): Promise<string> {
-  const env = { ...common, PATH: process.env['PATH'], PORT: '0', ...settings };
+  const env = { ...common, ...BARE_ENV, PORT: '0', ...settings };
   const child = spawn(process.execPath, [MAIN], { cwd: folder, env });
   const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
   assert.deepEqual([code, stdout], [1, '']);

@@ -114,7 +114,7 @@ suite('passwords', { concurrency: true }, () => {
 
   test('whoever comes while an idle thread is ending is served by another', async (t) => {
     const passwords = open(t, { idleMs: 1 });
-    for (let i = 0; i < 40; i++) {
+    for (let i = 0; i < 16; i++) {
       await passwords.hash('x');
       const wakeAt = performance.now() + 1 + (i % 8) / 4;
       while (performance.now() < wakeAt) await new Promise((resolve) => setImmediate(resolve));

@@ -23,9 +23,10 @@ export function copyProject(): string {
   return folder;
 }
 
-/** Runs Node there. */
+/** Runs Node there; what it compiles is kept there, too. */
 export function runIn(folder: string, ...argv: string[]): SpawnSyncReturns<string> {
-  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const { NODE_TEST_CONTEXT: _, ...given } = process.env;
+  const env = { ...given, NODE_COMPILE_CACHE: path.join(folder, '.cache') };
   return spawnSync(process.execPath, argv, { cwd: folder, env, encoding: 'utf8', timeout: 120_000 });
 }
 

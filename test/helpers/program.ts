@@ -17,24 +17,34 @@ export interface Program {
 
 export const ROOT = path.join(import.meta.dirname, '../..');
 
+const { PATH, NODE_COMPILE_CACHE } = process.env;
+/** What of the environment a program gets: where others are found, and code that earlier runs have compiled. */
+export const BARE_ENV = { PATH, NODE_COMPILE_CACHE };
+
 /** Runs the server as a program of its own in `cwd`, on a free port; `argv` is what comes behind `node`. */
 export async function startProgram(
   argv: readonly string[], cwd: string, env: Record<string, string> = {},
 ): Promise<Program> {
   const child = spawn(process.execPath, argv, {
     cwd,
-    env: { PATH: process.env['PATH'], PORT: '0', LOG_FORMAT: 'json', ...env },
+    env: { ...BARE_ENV, PORT: '0', LOG_FORMAT: 'json', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  let [stdout, stderr] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (text) => (stdout += text));
+  const lines: Record<string, any>[] = [];
+  let [part, stderr] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    const [first, ...others] = text.split('\n');
+    part += first;
+    for (const next of others) {
+      lines.push(JSON.parse(part));
+      part = next;
+    }
+  });
   child.stderr.setEncoding('utf8').on('data', (text) => (stderr += text));
   const exited = once(child, 'close');
-  const log = () => stdout.split('\n').slice(0, -1).map((line) => JSON.parse(line));
   const line: Program['line'] = async (fits) => {
-    for (;;) {
-      const found = log().find(fits);
-      if (found !== undefined) return found;
+    for (let seen = 0; ; ) {
+      for (; seen < lines.length; seen++) if (fits(lines[seen]!)) return lines[seen]!;
       const ended = await Promise.race([once(child.stdout, 'data').then(() => false), exited.then(() => true)]);
       if (ended) assert.fail(`the program ended: ${stderr}`);
     }
@@ -43,7 +53,7 @@ export async function startProgram(
   return {
     child,
     port: Number(new URL(url).port),
-    log,
+    log: () => [...lines],
     line,
     async stop() {
       child.kill('SIGTERM');

@@ -55,7 +55,7 @@ suite('node scripts/new_route.ts', () => {
     const tests = made.filter((file) => file.endsWith('.test.ts'));
     const checks = [
       ['--disable-warning=ExperimentalWarning', 'scripts/check_layers.ts'],
-      ['--test', ...tests, 'test/http/openapi_clients.test.ts'],
+      ['--test', '--test-isolation=none', ...tests, 'test/http/openapi_clients.test.ts'],
     ];
     for (const argv of checks) {
       const { status, stdout, stderr } = runIn(copy, ...argv);

@@ -8,7 +8,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
 
-import { ROOT } from '../helpers/program.ts';
+import { BARE_ENV, ROOT } from '../helpers/program.ts';
 import { ADMIN, startServer } from '../helpers/server.ts';
 import type { TestServer } from '../helpers/server.ts';
 
@@ -29,7 +29,7 @@ async function run(
   const cheap = { SCRYPT_LOG2_N: '4', SCRYPT_R: '1', SCRYPT_P: '1' };
   const child = spawn(process.execPath, [path.join(ROOT, `scripts/${name}.ts`), ...args], {
     cwd,
-    env: { PATH: process.env['PATH'], ...cheap, ...env },
+    env: { ...BARE_ENV, ...cheap, ...env },
   });
   child.stdin.end(input);
   const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
@@ -300,7 +300,7 @@ test('on a terminal the password is asked for twice and not shown', onTerminal, 
     const command = `${process.execPath} ${path.join(ROOT, 'scripts/create_admin.ts')} typed@example.com`;
     const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
       cwd: folder,
-      env: { PATH: process.env['PATH'], ...settingsOf(server), SCRYPT_LOG2_N: '4', SCRYPT_R: '1', SCRYPT_P: '1' },
+      env: { ...BARE_ENV, ...settingsOf(server), SCRYPT_LOG2_N: '4', SCRYPT_R: '1', SCRYPT_P: '1' },
     });
     let shown = '';
     child.stdout.setEncoding('utf8').on('data', (output: string) => {
