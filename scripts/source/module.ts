@@ -30,7 +30,10 @@ export interface Module {
 const text = (token: Token | undefined): string => token?.text ?? '';
 const isSign = (token: Token | undefined, sign: string): boolean => token?.kind === 'sign' && token.text === sign;
 
-/** `import`, `export … from`, `import()` (of types, too) and `new URL('….ts', import.meta.url)` (or `.js`). */
+/**
+ * `import`, `export … from`, `import()` (of types, too), `new URL('….ts', import.meta.url)` (or `.js`), and
+ * `const { … } = createRequire(import.meta.url)('…')`.
+ */
 function importsOf(tokens: readonly Token[]): Import[] {
   const found: Import[] = [];
   tokens.forEach((token, i) => {
@@ -42,6 +45,14 @@ function importsOf(tokens: readonly Token[]): Import[] {
       if (entry?.kind === 'string' && /\.(ts|js)$/.test(entry.text)) {
         found.push({ specifier: entry.text, kind: 'thread', names: [], line: token.line });
       }
+      return;
+    }
+    if (token.text === 'createRequire' && isSign(next, '(')) {
+      const asked = tokens[i + 9];
+      const isLiteral = isSign(tokens[i + 8], '(') && asked?.kind === 'string';
+      const brace = tokens.findLastIndex((one, at) => at < i && isSign(one, '{'));
+      const names = namesOf(tokens.slice(brace, i).filter(({ depth }) => depth !== 0));
+      found.push({ specifier: isLiteral ? asked.text : undefined, kind: 'value', names, line: token.line });
       return;
     }
     if (token.text === 'import' && isSign(next, '(')) {

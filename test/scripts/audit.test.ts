@@ -108,6 +108,7 @@ test('a file that reaches out must be in the table, and one that does not must n
     ["export { connect } from 'node:tls';", 'node:tls connect'],
     ["export const a = () => fetch('http://example.com/');", 'fetch'],
     ["export const a = () => globalThis.fetch('http://example.com/');", 'fetch'],
+    ["export const { get } = createRequire(import.meta.url)('node:http');", 'node:http get'],
     ["export const a = fetch;", 'fetch'],
     ["export const a = () => new WebSocket('ws://example.com/');", 'WebSocket'],
   ];
@@ -118,6 +119,7 @@ test('a file that reaches out must be in the table, and one that does not must n
   const inward = [
     "import { isIP, BlockList, createServer } from 'node:net';",
     "import { createServer, STATUS_CODES } from 'node:http';",
+    "export const { createServer, STATUS_CODES }: typeof h = createRequire(import.meta.url)('node:http');",
     "import type { Socket } from 'node:net';",
     "import { isIP, type Socket } from 'node:net';",
     'export const a = (cache: { fetch(): void }) => cache.fetch();',
