@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { toMailbox } from './mail_address.ts';
 import type { Mailbox } from './mail_address.ts';
 import { toMessage } from './mail_message.ts';
-import { sendMail } from './smtp.ts';
 import { toSmtpTarget } from './smtp_target.ts';
 
 export interface Mail {
@@ -102,6 +101,7 @@ function openSmtp(from: Mailbox, options: MailOptions): MailTransport {
     kind: 'smtp',
     async deliver(mail) {
       const message = written(from, options.publicHost, mail);
+      const { sendMail } = await import('./smtp.ts');
       await sendMail(target, { from: from.address, to: mail.to }, message, smtpOptions);
     },
     async close() {
