@@ -13,7 +13,9 @@ const ORDER: readonly [part: string, files: readonly [file: string, says: string
   [
     'The way of a request',
     [
-      ['main.ts', 'starts and stops; the only file that touches `process`'],
+      ['main.ts', "Node's version, and the cache of compiled code"],
+      ['start.ts', 'command line and settings'],
+      ['serve.ts', 'begins and ends: signals, log, database, server; with the two above, all that touches `process`'],
       ['app.ts', 'puts the parts together; the tests use the same one'],
       ['api/pipeline.ts', 'the order of proof: route, signature, bucket, user, body, handler'],
       ['api/deps.ts', 'what a handler may reach, and who may call: anyone, bearer, admin'],
@@ -67,7 +69,6 @@ const ORDER: readonly [part: string, files: readonly [file: string, says: string
       ['http/router.ts', 'finding it'],
       ['http/schema.ts', 'a schema is its JSON Schema; checking against it'],
       ['http/problem.ts', 'problem+json'],
-      ['http/openapi.ts', 'the document, read off the routes'],
       ['http/client_ip.ts', 'whose request it is, behind proxies'],
     ],
   ],

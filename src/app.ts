@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 
-import { about } from './api/about.ts';
 import type { App } from './api/deps.ts';
 import { createPipeline } from './api/pipeline.ts';
 import { apiRoutes } from './api/router.ts';
@@ -10,24 +9,21 @@ import { createHashThreads, createPasswords } from './core/passwords.ts';
 import type { Hashes } from './core/passwords.ts';
 import { policy } from './core/rate_limit.ts';
 import type { BucketStore } from './core/rate_limit.ts';
-import { FallbackStore } from './core/rate_limit_fallback.ts';
 import { createSharedBuckets, SharedStore } from './core/rate_limit_shared.ts';
 import { createTokens } from './core/tokens.ts';
 import type { Database, Migration } from './db/database.ts';
 import { createSchemaCheck, ensureFirstAdmin, migrate } from './db/init_db.ts';
-import { observed } from './db/observed.ts';
 import { sqliteFile } from './db/session.ts';
 import { createClientIp } from './http/client_ip.ts';
 import { createCors } from './http/cors.ts';
-import { createDocs } from './http/docs.ts';
-import { toOpenApi } from './http/openapi.ts';
+import type { Docs } from './http/docs.ts';
 import type { Route } from './http/route.ts';
 import { createRouter } from './http/router.ts';
 import { createHttpServer } from './http/server.ts';
 import type { HttpServer } from './http/server.ts';
 import { tasks } from './jobs/tasks.ts';
 import { createWorker } from './jobs/worker.ts';
-import type { JobWorker, WorkerOptions } from './jobs/worker.ts';
+import type { JobWorker } from './jobs/worker.ts';
 import { openLag } from './telemetry/lag.ts';
 import type { Log } from './telemetry/log.ts';
 import { createRegistry } from './telemetry/metrics.ts';
@@ -37,8 +33,7 @@ import type { ProcessFigures, ThreadFigures } from './telemetry/runtime_metrics.
 import type { Snapshot } from './telemetry/metrics_text.ts';
 import { createServerMetrics } from './telemetry/server_metrics.ts';
 import type { ServerMetrics } from './telemetry/server_metrics.ts';
-import { jobCall, queryCall, redisCall } from './telemetry/spans.ts';
-import { createTracing, incomingTraceId } from './telemetry/tracing.ts';
+import { incomingTraceId } from './telemetry/trace_context.ts';
 import type { Tracing } from './telemetry/tracing.ts';
 import { openMail } from './wire/mail.ts';
 import { toPublicHost } from './wire/mail_url.ts';
@@ -95,37 +90,30 @@ export interface Application {
   stop(others?: Promise<void>): Promise<void>;
 }
 
-/** Assembles the application; it does not listen. */
-export function createApp(parts: Parts): Application {
-  const { config, version, keys, db, sharedBuckets, log, now, monotonic, figures, ofProcess } = parts;
+/** Assembles the application; it does not listen. What its settings do not ask for is not even loaded. */
+export async function createApp(parts: Parts): Promise<Application> {
+  const { config, version, keys, log, now, monotonic, figures, ofProcess } = parts;
+  const { db, sharedBuckets, tracing } = await traced(parts);
   const registry = createRegistry();
   const metrics = createServerMetrics(registry);
   const recorder = createRecorder(log, metrics, monotonic);
   const lag = openLag(monotonic);
-  const tracing = openTracing(parts);
   const routes = apiRoutes(config);
   const router = createRouter(routes);
   const documents = lazyDocuments(routes, version);
   const local = ofProcess?.buckets ?? openBuckets(config.rateLimitMaxKeys, monotonic);
-  const shared = sharedBuckets && tracing ? traceBuckets(sharedBuckets, tracing) : sharedBuckets;
-  const limiter = shared && new FallbackStore({
-    shared,
-    local,
-    random: Math.random,
-    onChange(fault) {
-      if (ofProcess !== undefined) ofProcess.limiterChanged(); // That is logged once, by the main thread.
-      else if (fault === undefined) log.info('Redis is back: limits hold across instances again.');
-      else log.warn(redisIsAway(fault));
-    },
+  const limiter = sharedBuckets && await openLimiter(sharedBuckets, local, (fault) => {
+    if (ofProcess !== undefined) ofProcess.limiterChanged(); // That is logged once, by the main thread.
+    else if (fault === undefined) log.info('Redis is back: limits hold across instances again.');
+    else log.warn(redisIsAway(fault));
   });
   const limiterIsUp = (): boolean => limiter?.fault === undefined;
   const hashing = { concurrency: config.scryptConcurrency, queue: config.scryptQueue };
   const hashes = ofProcess?.hashes ?? createHashThreads(hashing);
-  const tracedDb = tracing === undefined ? db : traceDatabase(db, tracing);
-  const worker = ofProcess === undefined ? openWorker({ ...parts, db: tracedDb }, metrics, tracing) : undefined;
+  const worker = ofProcess === undefined ? openWorker({ ...parts, db }, metrics, tracing) : undefined;
   const app: App = {
     config,
-    db: tracedDb,
+    db,
     log,
     jobs: worker ?? { wake: ofProcess!.wakeJobs },
     sendsMail: sendsMail(config),
@@ -211,26 +199,23 @@ export function createApp(parts: Parts): Application {
   };
 }
 
-/** Traces go to the collector that the settings name; without one there is nothing to pay for them. */
-function openTracing({ config, version, log, now, monotonic }: Parts): Tracing | undefined {
+/** Traces go to the collector that the settings name. */
+async function traced({ config, version, db, sharedBuckets, log, now, monotonic }: Parts) {
   const { otelExporterOtlpEndpoint: endpoint, otelServiceName: serviceName } = config;
-  if (endpoint === undefined) return undefined;
-  return createTracing({ endpoint, serviceName, serviceVersion: version, log, now, monotonic });
+  if (endpoint === undefined) return { db, sharedBuckets, tracing: undefined };
+  const { createTracing, tracedBuckets, tracedDatabase } = await import('./telemetry/tracing.ts');
+  const tracing = createTracing({ endpoint, serviceName, serviceVersion: version, log, now, monotonic });
+  return { db: tracedDatabase(db, tracing), sharedBuckets: sharedBuckets && tracedBuckets(sharedBuckets, tracing), tracing };
 }
-
-function traceDatabase(db: Database, tracing: Tracing): Database {
-  const system = db.kind === 'sqlite' ? 'sqlite' : 'postgresql';
-  return observed(db, (sql, work) => tracing.call(queryCall(system, sql), work));
-}
-
-const traceBuckets = (buckets: BucketStore, tracing: Tracing): BucketStore => ({
-  take: (takes) => tracing.call(redisCall('EVALSHA'), () => buckets.take(takes)),
-  giveBack: (take) => tracing.call(redisCall('EVALSHA'), () => buckets.giveBack(take)),
-  close: () => buckets.close(),
-});
 
 const openBuckets = (maxKeys: number, now: () => number): BucketStore =>
   new SharedStore({ memory: createSharedBuckets(maxKeys), now });
+
+/** The shared buckets as long as they work, else the local ones. */
+async function openLimiter(shared: BucketStore, local: BucketStore, onChange: (fault: string | undefined) => void) {
+  const { FallbackStore } = await import('./core/rate_limit_fallback.ts');
+  return new FallbackStore({ shared, local, random: Math.random, onChange });
+}
 
 const redisIsAway = (reason: string): string => `Redis is away, so limits hold for this process alone: ${reason}`;
 
@@ -242,9 +227,8 @@ function openWorker(parts: Parts, metrics: ServerMetrics, tracing: Tracing | und
   const mail = sendsMail(config) ? openMail({ url, from, publicHost, log: (text) => log.announce(text) }) : undefined;
   const onOutcome = (kind: string, outcome: string): void => metrics.jobs.of(kind, outcome).inc();
   const onPurged = (what: string, rows: number): void => metrics.purgedRows.of(what).inc(rows);
-  const around: WorkerOptions['around'] = async (kind, attempt, work) =>
-    tracing === undefined ? work() : tracing.begin(jobCall(kind, attempt), work);
-  return createWorker({ tasks, db, mail, log, now, monotonic, publicUrl, onOutcome, onPurged, around });
+  const options = { tasks, db, mail, log, now, monotonic, publicUrl, onOutcome, onPurged };
+  return createWorker(tracing === undefined ? options : { ...options, around: tracing.job });
 }
 
 /** Request ids: random for the process, counted within it. */
@@ -254,11 +238,19 @@ function createRequestIds(): () => string {
   return () => `${prefix}-${(++count).toString(36)}`;
 }
 
+/** Loaded and written when somebody first asks for them. */
 function lazyDocuments(routes: readonly Route<App>[], version: string): App['documents'] {
   let openapi: string | undefined;
-  let docs: ReturnType<typeof createDocs> | undefined;
+  let docs: Docs | undefined;
   return {
-    openapi: () => (openapi ??= JSON.stringify(toOpenApi(routes, { ...about, version }))),
-    docs: () => (docs ??= createDocs()),
+    async openapi() {
+      const { about } = await import('./api/about.ts');
+      const { toOpenApi } = await import('./http/openapi.ts');
+      return (openapi ??= JSON.stringify(toOpenApi(routes, { ...about, version })));
+    },
+    async docs() {
+      const { createDocs } = await import('./http/docs.ts');
+      return (docs ??= createDocs());
+    },
   };
 }

@@ -9,6 +9,8 @@ export interface Import {
   specifier: string | undefined;
   /** `value` runs the module, `type` vanishes before it could, `thread` starts it as the entry of a thread. */
   kind: 'value' | 'type' | 'thread';
+  /** Whether it is loaded only when the program comes by: `import()`. */
+  isCall: boolean;
   /** What is taken out of it, by the name it has there; `*` is all of it. Types that vanish are not among them. */
   names: string[];
   line: number;
@@ -30,7 +32,10 @@ export interface Module {
 const text = (token: Token | undefined): string => token?.text ?? '';
 const isSign = (token: Token | undefined, sign: string): boolean => token?.kind === 'sign' && token.text === sign;
 
-/** `import`, `export … from`, `import()` (of types, too) and `new URL('….ts', import.meta.url)` (or `.js`). */
+/**
+ * `import`, `export … from`, `import()` (of types, too), `new URL('….ts', import.meta.url)` (or `.js`), and
+ * `const { … } = createRequire(import.meta.url)('…')`.
+ */
 function importsOf(tokens: readonly Token[]): Import[] {
   const found: Import[] = [];
   tokens.forEach((token, i) => {
@@ -40,19 +45,28 @@ function importsOf(tokens: readonly Token[]): Import[] {
     if (token.text === 'URL' && isSign(next, '(') && text(tokens[i + 4]) === 'import') {
       const entry = tokens[i + 2];
       if (entry?.kind === 'string' && /\.(ts|js)$/.test(entry.text)) {
-        found.push({ specifier: entry.text, kind: 'thread', names: [], line: token.line });
+        found.push({ specifier: entry.text, kind: 'thread', isCall: false, names: [], line: token.line });
       }
+      return;
+    }
+    if (token.text === 'createRequire' && isSign(next, '(')) {
+      const asked = tokens[i + 9];
+      const isLiteral = isSign(tokens[i + 8], '(') && asked?.kind === 'string';
+      const brace = tokens.findLastIndex((one, at) => at < i && isSign(one, '{'));
+      const names = namesOf(tokens.slice(brace, i).filter(({ depth }) => depth !== 0));
+      found.push({ specifier: isLiteral ? asked.text : undefined, kind: 'value', isCall: false, names, line: token.line });
       return;
     }
     if (token.text === 'import' && isSign(next, '(')) {
       const argument = tokens[i + 2];
       const isLiteral = argument?.kind === 'string' && (isSign(tokens[i + 3], ')') || isSign(tokens[i + 3], ','));
-      found.push({ specifier: isLiteral ? argument.text : undefined, kind: 'value', names: ['*'], line: token.line });
+      const name = isLiteral ? argument.text : undefined;
+      found.push({ specifier: name, kind: 'value', isCall: true, names: ['*'], line: token.line });
       return;
     }
     if (token.depth !== 0 || (token.text !== 'import' && token.text !== 'export') || isSign(next, '.')) return;
     if (token.text === 'import' && next?.kind === 'string') {
-      found.push({ specifier: next.text, kind: 'value', names: ['*'], line: token.line });
+      found.push({ specifier: next.text, kind: 'value', isCall: false, names: ['*'], line: token.line });
       return;
     }
     const from = clauseEnd(tokens, i + 1);
@@ -60,7 +74,8 @@ function importsOf(tokens: readonly Token[]): Import[] {
     if (text(tokens[from]) !== 'from' || specifier?.kind !== 'string') return;
     const isType = text(next) === 'type' && text(tokens[i + 2]) !== 'from' && !isSign(tokens[i + 2], ',');
     const names = isType ? [] : namesOf(tokens.slice(i + 1, from));
-    found.push({ specifier: specifier.text, kind: isType ? 'type' : 'value', names, line: token.line });
+    const kind = isType ? 'type' : 'value';
+    found.push({ specifier: specifier.text, kind, isCall: false, names, line: token.line });
   });
   return found;
 }

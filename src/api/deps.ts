@@ -8,6 +8,7 @@ import type { Claims, Tokens } from '../core/tokens.ts';
 import type { Database } from '../db/database.ts';
 import * as sessions from '../db/sessions.ts';
 import type { Caller } from '../db/sessions.ts';
+import type { Docs } from '../http/docs.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { DefineRoute, Guard } from '../http/route.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -44,7 +45,7 @@ export interface App {
   /** How late the event loop is, ms. */
   lagMs(): number;
   /** The OpenAPI document as JSON, and the page that shows it. */
-  documents: { openapi(): string; docs(): { html: string; contentSecurityPolicy: string } };
+  documents: { openapi(): Promise<string>; docs(): Promise<Docs> };
 }
 
 export const route: DefineRoute<App> = (spec) => spec as ReturnType<DefineRoute<App>>;

@@ -93,3 +93,9 @@ export class Failure extends Error {
     return table[this.code].status;
   }
 }
+
+/** What is at the bottom of an error. Several addresses of one name fail as an AggregateError without a message. */
+export function rootOf(error: unknown): string {
+  const { code, message, cause } = error as NodeJS.ErrnoException;
+  return cause instanceof Error ? rootOf(cause) : message || String(code);
+}

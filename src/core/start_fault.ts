@@ -1,3 +1,5 @@
+import { rootOf } from './errors.ts';
+
 const WORDS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EPERM: 'permission denied',
@@ -34,10 +36,4 @@ export function startFault(error: unknown, { host, port }: { host: string; port:
   }
   if (code === 'unavailable') return `The server could not start without its database: ${rootOf(error)}`;
   return `The server could not start: ${message}${cause instanceof Error ? ` (${rootOf(cause)})` : ''}`;
-}
-
-/** What is at the bottom of an error. Several addresses of one name fail as an AggregateError without a message. */
-export function rootOf(error: unknown): string {
-  const { code, message, cause } = error as NodeJS.ErrnoException;
-  return cause instanceof Error ? rootOf(cause) : message || String(code);
 }

@@ -1,5 +1,6 @@
 import type { Config } from '../core/config.ts';
 import type { Database } from './database.ts';
+import { openSqlite } from './sqlite.ts';
 import type { ToWriter } from './sqlite_writer.ts';
 
 /** Servers that are started together do not start in order. */
@@ -14,13 +15,13 @@ export interface DatabaseParts {
   toWriter?: () => ToWriter;
 }
 
-/** The database that DATABASE_URL names; nothing is touched before its first use. Only its engine is loaded. */
+/** The database that DATABASE_URL names; nothing is touched before its first use. */
 export async function openDatabase(
   { databaseUrl, databasePoolMax }: Pick<Config, 'databaseUrl' | 'databasePoolMax'>,
   { monotonic, onWait = () => {}, toWriter }: DatabaseParts,
 ): Promise<Database> {
   const file = sqliteFile(databaseUrl);
-  if (file !== undefined) return (await import('./sqlite.ts')).openSqlite({ file, toWriter });
+  if (file !== undefined) return openSqlite({ file, toWriter });
   const { openPostgres } = await import('./postgres.ts');
   const now = (): number => monotonic() / 1e6;
   return openPostgres({ url: databaseUrl, poolMax: databasePoolMax, now, patienceMs: PATIENCE_MS, onWait });

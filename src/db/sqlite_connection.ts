@@ -119,7 +119,7 @@ export function connect(
     database.exec('PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216');
   }
   const version = String(database.prepare('SELECT sqlite_version() AS version').get()!['version']);
-  if (version.localeCompare(OLDEST_SQLITE, 'en', { numeric: true }) < 0) {
+  if (versionNumber(version) < versionNumber(OLDEST_SQLITE)) {
     throw new Error(`SQLite ${OLDEST_SQLITE} or newer is needed; this Node has ${version}.`);
   }
   database.setAuthorizer((action) =>
@@ -162,6 +162,9 @@ export function connect(
     close: () => database.close(),
   };
 }
+
+const versionNumber = (version: string): number =>
+  version.split('.').reduce((sum, part) => sum * 1000 + Number(part), 0);
 
 const PAGES = 'SELECT page_count, freelist_count FROM pragma_page_count, pragma_freelist_count';
 /** Pages given back at once: 4 MB, a few milliseconds. */

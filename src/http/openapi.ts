@@ -1,7 +1,6 @@
-import { STATUS_CODES } from 'node:http';
-
 import { Failure, statusOf } from '../core/errors.ts';
 import type { Code } from '../core/errors.ts';
+import { STATUS_CODES } from './node_http.ts';
 import { PROBLEM_TYPE, toProblem } from './problem.ts';
 import type { Route } from './route.ts';
 import { array, integer, object, optional, propertiesOf, record, string } from './schema.ts';

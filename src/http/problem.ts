@@ -1,6 +1,5 @@
-import { STATUS_CODES } from 'node:http';
-
 import { challengeOf, Failure } from '../core/errors.ts';
+import { STATUS_CODES } from './node_http.ts';
 
 /** An `application/problem+json` answer (RFC 9457). */
 export interface Problem {

@@ -1,4 +1,3 @@
-import { createServer, STATUS_CODES } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Server as NetServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
@@ -9,6 +8,7 @@ import { Failure } from '../core/errors.ts';
 import { Exchange } from './exchange.ts';
 import type { ExchangeContext } from './exchange.ts';
 import { closeGently } from './linger.ts';
+import { createServer, STATUS_CODES } from './node_http.ts';
 import { PROBLEM_TYPE, toProblem } from './problem.ts';
 
 /** How long a request may take to arrive: its head, and all of it; how often that is looked at. */

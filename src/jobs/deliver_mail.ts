@@ -4,10 +4,11 @@ import type { Database, Statement } from '../db/database.ts';
 import * as users from '../db/users.ts';
 import { object, oneOf, string } from '../http/schema.ts';
 import { SmtpFailure } from '../wire/smtp_failure.ts';
-import { mailKinds, mails } from './mails.ts';
-import type { MailKind } from './mails.ts';
 import { enqueue } from './queue.ts';
 import { task } from './task.ts';
+
+const mailKinds = ['password_reset', 'email_verification', 'password_changed'] as const;
+type MailKind = (typeof mailKinds)[number];
 
 /** At most one mail of a kind in this time to an address. */
 const QUIET_MS = 60_000;
@@ -37,6 +38,7 @@ export const deliverMail = task({
       if (issued === undefined) return;
       token = issued;
     }
+    const { mails } = await import('./mails.ts');
     const words = mails[mail]({ email: user.email, publicUrl, token });
     await transport.deliver({ to: user.email, ...words, messageId: jobId, date: createdAt });
   },

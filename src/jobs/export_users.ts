@@ -1,4 +1,3 @@
-import { csvRecord } from '../core/csv.ts';
 import * as exports from '../db/exports.ts';
 import type { Export } from '../db/models.ts';
 import * as users from '../db/users.ts';
@@ -25,6 +24,7 @@ export const exportUsers = task({
   maxAttempts: 5,
   isFinal: (error) => error instanceof TooLarge,
   async handler({ db, now, jobId, signal }) {
+    const { csvRecord } = await import('../core/csv.ts');
     let state = await exports.byId(db, jobId, now());
     while (state !== undefined && state.finishedAt === undefined) {
       signal.throwIfAborted();

@@ -1,6 +1,3 @@
-export const mailKinds = ['password_reset', 'email_verification', 'password_changed'] as const;
-export type MailKind = (typeof mailKinds)[number];
-
 export interface MailWords {
   email: string;
   /** Without a slash at the end. */
@@ -13,7 +10,7 @@ const curl = (url: string, body: Record<string, string>): string =>
   `curl -X POST ${url} -H 'Content-Type: application/json' -d '${JSON.stringify(body).replaceAll("'", "'\\''")}'`;
 
 /** Subject and text of each mail. */
-export const mails: Readonly<Record<MailKind, (words: MailWords) => { subject: string; text: string }>> = {
+export const mails = {
   password_reset: ({ email, publicUrl, token }) => ({
     subject: 'Set a new password',
     text: `Somebody asked to set a new password for the account of ${email}
@@ -60,4 +57,4 @@ If it was not you, set a new one at once:
 ${curl(`${publicUrl}/api/v1/auth/password/forgot`, { email })}
 `,
   }),
-};
+} satisfies Record<string, (words: MailWords) => { subject: string; text: string }>;

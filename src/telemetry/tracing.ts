@@ -1,9 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { randomBytes } from 'node:crypto';
 
 import type { Maybe } from '../core/maybe.ts';
+import type { BucketStore } from '../core/rate_limit.ts';
+import type { Database } from '../db/database.ts';
 import type { Log } from './log.ts';
-import { endRequest, errorType, startRequest } from './spans.ts';
+import { endRequest, errorType, jobCall, queryCall, redisCall, startRequest } from './spans.ts';
 import type { Call, IncomingRequest } from './spans.ts';
 import { createTracer } from './trace.ts';
 import type { Span } from './trace.ts';
@@ -26,8 +27,8 @@ export interface Tracing {
   answered(request: Traceable): void;
   /** Runs `work` in a span of its own, a child of what runs now; where nothing is being traced, just runs it. */
   call<T>(call: Call, work: () => Maybe<T>): Maybe<T>;
-  /** Runs `work` in a span with which a trace begins: a job, say. */
-  begin<T>(call: Call, work: () => Maybe<T>): Maybe<T>;
+  /** Runs an attempt at a job in a span with which a trace begins. */
+  job(kind: string, attempt: number, work: () => Promise<void>): Promise<void>;
   /** Sends what is waiting, within a bounded time. */
   close(): Promise<void>;
 }
@@ -88,7 +89,7 @@ export function createTracing({ now, monotonic, ...options }: TracingOptions): T
       return parent === undefined || parent.ended ? work() : spanned(parent, call, work);
     },
 
-    begin: (call, work) => spanned(undefined, call, work),
+    job: async (kind, attempt, work) => spanned(undefined, jobCall(kind, attempt), work),
 
     close: () => tracer.close(),
   };
@@ -107,6 +108,22 @@ function createFineClock(now: () => number, monotonic: () => number): () => numb
   };
 }
 
-/** The trace that a request says it is part of, or a new one, for the log of a server that does not trace. */
-export const incomingTraceId = (traceparent: string): string =>
-  parseTraceparent(traceparent)?.traceId ?? randomBytes(16).toString('hex');
+/** The same database, each of whose reads and writes is a span. */
+export function tracedDatabase(db: Database, tracing: Tracing): Database {
+  const system = db.kind === 'sqlite' ? 'sqlite' : 'postgresql';
+  const observe = <T>(sql: string, work: () => Maybe<T>): Maybe<T> => tracing.call(queryCall(system, sql), work);
+  return {
+    ...db,
+    one: (sql, params) => observe(sql, () => db.one(sql, params)),
+    all: (sql, params) => observe(sql, () => db.all(sql, params)),
+    write: async (statements) =>
+      observe(statements.map(({ sql }) => sql.trim()).join(';\n'), () => db.write(statements)),
+  };
+}
+
+/** Likewise Redis. */
+export const tracedBuckets = (buckets: BucketStore, tracing: Tracing): BucketStore => ({
+  take: (takes) => tracing.call(redisCall('EVALSHA'), () => buckets.take(takes)),
+  giveBack: (take) => tracing.call(redisCall('EVALSHA'), () => buckets.giveBack(take)),
+  close: () => buckets.close(),
+});

@@ -12,7 +12,7 @@ import type { MainVerbs, ServingData, ServingVerbs } from './verbs.ts';
 
 const BEAT_MS = 1000;
 
-/** What only `main.ts` has to give. */
+/** What only `serve.ts` has to give. */
 export type Surroundings = Pick<Parts, 'now' | 'monotonic' | 'figures' | 'sharedBuckets'>;
 
 /** Makes this thread one of those that serve, until the main thread ends it. It has to beat to be let live. */
@@ -58,7 +58,7 @@ export async function serveInThread(data: ServingData, surroundings: Surrounding
     wakeJobs: () => main.tell('wakeJobs', undefined),
     limiterChanged: () => main.tell('limiterChanged', undefined),
   };
-  const application = createApp({ ...surroundings, config, version, keys, db, log, ofProcess });
+  const application = await createApp({ ...surroundings, config, version, keys, db, log, ofProcess });
   await application.prepare();
   main.tell('listening', await application.server.listen({ host: config.host, port, reusePort: true }));
   return log;

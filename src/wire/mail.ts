@@ -6,7 +6,6 @@ import { toMailbox } from './mail_address.ts';
 import type { Mailbox } from './mail_address.ts';
 import { toMessage } from './mail_message.ts';
 import { toMailTarget } from './mail_url.ts';
-import { sendMail } from './smtp.ts';
 import type { SmtpTarget } from './smtp_target.ts';
 
 export interface Mail {
@@ -98,6 +97,7 @@ function openSmtp(from: Mailbox, target: SmtpTarget, options: MailOptions): Mail
     kind: 'smtp',
     async deliver(mail) {
       const message = written(from, options.publicHost, mail);
+      const { sendMail } = await import('./smtp.ts');
       await sendMail(target, { from: from.address, to: mail.to }, message, smtpOptions);
     },
     async close() {

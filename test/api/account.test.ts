@@ -242,7 +242,7 @@ test('for a known and an unknown address a forgotten password costs the request 
   const db = watched(await openDatabase(loaded.config, { monotonic: () => 0 }), seen);
   const log = createLog({ level: 'error', format: 'json', color: false, now: Date.now, sink: { write: () => true, flushSync() {} } });
   const parts = { config: loaded.config, version: '0', keys: ['k'.repeat(32)], db, log, now: Date.now, monotonic: () => 0 };
-  const application = createApp({ ...parts, sharedBuckets: undefined });
+  const application = await createApp({ ...parts, sharedBuckets: undefined });
   await application.prepare();
   const port = await application.server.listen({ host: '127.0.0.1', port: 0 });
   try {

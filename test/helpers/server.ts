@@ -83,7 +83,7 @@ export async function startServer(
   const sink = { write: (text: string) => ((written += text), true), flushSync: () => {} };
   const log = createLog({ level: config.logLevel, format: 'json', color: false, now: clock.now, sink });
   const backends = await openBackends(config, clock, settings['DATABASE_URL'] === undefined ? home : undefined);
-  const application = createApp({
+  const application = await createApp({
     config,
     version: '0.0.0',
     keys: signingKeys(config).keys,
@@ -97,7 +97,7 @@ export async function startServer(
   await application.prepare();
   const port = await application.server.listen({ host: '127.0.0.1', port: 0 });
   application.work();
-  const contract = createContract(application.app.documents.openapi());
+  const contract = createContract(await application.app.documents.openapi());
 
   const server: TestServer = {
     url: `http://127.0.0.1:${port}`,

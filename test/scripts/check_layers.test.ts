@@ -27,7 +27,10 @@ const breachesIn = (files: Files): string[] =>
 
 /** One file in every room; each test adds the one line that is wrong. */
 const house: Files = {
-  'main.ts': "import { app } from './app.ts';\nprocess.title = String(Date.now());\napp(performance.now());\n",
+  'main.ts': "import { start } from './start.ts';\nstart(process.argv);\n",
+  'start.ts': "import { serve } from './serve.ts';\nexport const start = (of: unknown) => serve(process.env, of);\n",
+  'serve.ts': "import { app } from './app.ts';\n" +
+    'export const serve = (...of: unknown[]) => app(process.pid + Date.now() + performance.now() + of.length);\n',
   'app.ts': "import { log } from './telemetry/log.ts';\nimport { routes } from './api/router.ts';\n" +
     'export const app = (now: number) => [log, routes, now];\n',
   'api/router.ts': "import type { Log } from '../telemetry/log.ts';\nimport { User } from '../schemas/user.ts';\n" +
@@ -55,7 +58,7 @@ const house: Files = {
 test('a tree that keeps every rule has no breach', () => {
   assert.deepEqual(breachesIn(house), []);
   const { files, imports } = checkLayers(treeOf(house));
-  assert.deepEqual({ files, imports }, { files: 15, imports: 17 });
+  assert.deepEqual({ files, imports }, { files: 17, imports: 19 });
 });
 
 test('an import into a room that may not be imported is found, however it is written', () => {
@@ -95,8 +98,8 @@ test('an import into a room that may not be imported is found, however it is wri
 });
 
 test('a line that must not be there is found', () => {
-  const process = 'only main.ts touches process';
-  const clock = 'only main.ts reads a clock: Date.now, performance.now, new Date without argument';
+  const process = 'only main.ts, start.ts and serve.ts touch process';
+  const clock = 'only serve.ts reads a clock: Date.now, performance.now, new Date without argument';
   const text = 'no code is made from text: eval, new Function';
   const onImport = 'nothing happens on import: only declarations at the top level';
   const table: [line: string, rule: string][] = [
@@ -208,10 +211,10 @@ test('the command names each breach by file and line and exits with 1; without o
   const script = join(import.meta.dirname, '../../scripts/check_layers.ts');
   const run = (root: string) => spawnSync(process.execPath, ['--no-warnings', script, root], { encoding: 'utf8' });
   const clean = run(treeOf(house));
-  assert.deepEqual([clean.status, clean.stdout], [0, 'layers: 15 files, 17 imports, 0 breaches\n']);
+  assert.deepEqual([clean.status, clean.stdout], [0, 'layers: 17 files, 19 imports, 0 breaches\n']);
   const broken = run(treeOf({ ...house, 'core/a.ts': 'export const a = () => Date.now();\n' }));
   assert.equal(broken.status, 1);
-  assert.match(broken.stderr, /core\/a\.ts:1: only main\.ts reads a clock/);
+  assert.match(broken.stderr, /core\/a\.ts:1: only serve\.ts reads a clock/);
 });
 
 test('this project keeps every rule', () => {

@@ -67,8 +67,8 @@ const documents: Route<App>[] = [
     guard: anyone,
     limits: [],
     replies: { 200: { mediaType: 'text/html; charset=utf-8' } },
-    handler({ app }) {
-      const { html, contentSecurityPolicy } = app.documents.docs();
+    async handler({ app }) {
+      const { html, contentSecurityPolicy } = await app.documents.docs();
       const headers = ['Content-Security-Policy', contentSecurityPolicy, 'Referrer-Policy', 'no-referrer'];
       return reply(200, html, headers);
     },
@@ -83,7 +83,7 @@ const documents: Route<App>[] = [
     guard: anyone,
     limits: [],
     replies: { 200: { mediaType: 'application/json' } },
-    handler: ({ app }) => reply(200, app.documents.openapi()),
+    handler: async ({ app }) => reply(200, await app.documents.openapi()),
   }),
 ];
 

@@ -1,0 +1,29 @@
+import { dirname, join } from 'node:path';
+
+import type { Source } from './facts.ts';
+
+/** What is read only by who uses it: clients of other servers, and instruments. */
+export const besideTheCore = ['wire', 'telemetry'];
+
+/** These go on, on the way of every start, to what they `import()`; elsewhere that is a choice: of a setting, say. */
+const onTheWay = /^(main|start)\.ts$/;
+
+/**
+ * The files that a server with default settings loads, by what they import, the entries of its threads included,
+ * without those that lie beside the core. A test holds it against a real server.
+ */
+export function coreFiles(sources: readonly Source[]): string[] {
+  const byFile = new Map(sources.map((source) => [source.file, source]));
+  const found = new Set<string>();
+  const visit = (file: string): void => {
+    const source = byFile.get(file);
+    if (source === undefined || found.has(file)) return;
+    found.add(file);
+    for (const { specifier, kind, isCall } of source.imports) {
+      if (kind === 'type' || !specifier?.startsWith('.') || (isCall && !onTheWay.test(file))) continue;
+      visit(join(dirname(file), specifier));
+    }
+  };
+  visit('main.ts');
+  return [...found].filter((file) => !besideTheCore.some((room) => file.startsWith(`${room}/`))).sort();
+}
