@@ -2,8 +2,8 @@ import { dirname, join } from 'node:path';
 
 import type { Source } from './facts.ts';
 
-/** What is read only by who uses it: clients of other servers, and instruments. */
-export const besideTheCore = ['wire', 'telemetry'];
+/** Rooms beside the way of a request: clients of other servers, instruments, and the work in the background. */
+export const besideTheCore = ['wire', 'telemetry', 'jobs'];
 
 /** These go on, on the way of every start, to what they `import()`; elsewhere that is a choice: of a setting, say. */
 const onTheWay = /^(main|start)\.ts$/;
