@@ -5,6 +5,7 @@ import { cidrs, choice, duration, flag, host, integer, keys, limit, origins, siz
 import type { Setting } from './settings.ts';
 import { isEmail } from './email.ts';
 import { isGuessable } from './guessable.ts';
+import { nearest } from './nearest.ts';
 
 /** Every setting there is: name, what is accepted, default, meaning. README and .env.example are tested against it. */
 export const settings = {
@@ -62,7 +63,11 @@ export const settings = {
     { secret: true },
   ),
   MAIL_FROM: text('bare-api <no-reply@localhost.localdomain>', 'the sender of mail'),
-  PUBLIC_URL: url(['http://', 'https://'], 'http://127.0.0.1:8000', 'the address that links in mail begin with; by default it has the port of `PORT`'),
+  PUBLIC_URL: url(
+    ['http://', 'https://'],
+    'http://127.0.0.1:8000',
+    'the address that links in mail begin with; by default it has the port of `PORT`',
+  ),
   REQUIRE_VERIFIED_EMAIL: flag('false', 'only who has shown that the e-mail address is theirs may log in'),
   SHUTDOWN_TIMEOUT: duration(0, '10s', 'how long a stop waits for what is in flight'),
 } satisfies Record<string, Setting<unknown>>;
@@ -120,7 +125,7 @@ export function loadConfig({ env, envFile, flags, readFile, checks = {} }: Sourc
   const fromFile = envFile === undefined ? {} : parseEnv(envFile);
   for (const name of Object.keys(fromFile)) {
     if (isSettingName(name) || isSecretFile(name)) continue;
-    warnings.push(`.env: ${name} is not a setting; did you mean ${nearest(name)}?`);
+    warnings.push(`.env: ${name} is not a setting; did you mean ${nearest(name, Object.keys(settings))}?`);
   }
   const given = (name: string): string | undefined => flags[name] || env[name] || fromFile[name] || undefined;
   const values: Record<string, unknown> = {};
@@ -248,20 +253,3 @@ const GENERATE = `node -p "crypto.randomBytes(32).toString('base64url')"`;
 
 /** The key of `.env.example`: a running server must never use it. */
 export const EXAMPLE_JWT_SECRET = 'change-me-to-32-or-more-random-bytes';
-
-/** The setting whose name is nearest by edit distance (Levenshtein 1966). */
-function nearest(name: string): string {
-  const distance = (a: string, b: string): number => {
-    let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-    for (let i = 1; i <= a.length; i++) {
-      const next = [i];
-      for (let j = 1; j <= b.length; j++) {
-        next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-      }
-      row = next;
-    }
-    return row[b.length]!;
-  };
-  const asked = name.slice(0, 64).toUpperCase();
-  return Object.keys(settings).reduce((best, each) => (distance(asked, each) < distance(asked, best) ? each : best));
-}

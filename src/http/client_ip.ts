@@ -5,9 +5,9 @@ export type ClientIp = (peer: string, forwardedFor: string | undefined) => strin
 const FAMILY = { 4: 'ipv4', 6: 'ipv6' } as const;
 
 /**
- * The address of the client; empty when `peer` is, its connection being gone already. `X-Forwarded-For` is read from the right, past every hop that is one of `trusted`
- * (address, prefix length); the first that is not is the client. A hop that is no address ends the search: the hop
- * that named it is the client then.
+ * The address of the client; empty when `peer` is, its connection being gone already. `X-Forwarded-For` is read from
+ * the right, past every hop that is one of `trusted` (address, prefix length); the first that is not is the client. A
+ * hop that is no address ends the search: the hop that named it is the client then.
  */
 export function createClientIp(trusted: readonly (readonly [address: string, prefix: number])[] = []): ClientIp {
   const proxies = new BlockList();
