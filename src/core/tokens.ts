@@ -42,7 +42,8 @@ type Verified = Claims & { nbf?: number };
 /** HS256 tokens (RFC 7515, 7518 §3.2): size, header, signature, and only then what the token says. */
 export function createTokens({ keys, issuer, audience }: TokenSettings): Tokens {
   const secrets = keys.map((key) => createSecretKey(key, 'utf8'));
-  let verified = new Map<string, Verified>();
+  /** By their signature, which is a tenth of a token to hash, and compared as a whole. */
+  let verified = new Map<string, { token: string; claims: Verified }>();
   let before = verified;
 
   /** Two generations: when one is full, the older is forgotten whole. */
@@ -51,7 +52,13 @@ export function createTokens({ keys, issuer, audience }: TokenSettings): Tokens 
       before = verified;
       verified = new Map();
     }
-    verified.set(token, claims);
+    verified.set(token.slice(-SIGNATURE_LENGTH), { token, claims });
+  };
+
+  const remembered = (token: string): Verified | undefined => {
+    const signature = token.slice(-SIGNATURE_LENGTH);
+    const found = verified.get(signature) ?? before.get(signature);
+    return found?.token === token ? found.claims : undefined;
   };
 
   return {
@@ -68,7 +75,7 @@ export function createTokens({ keys, issuer, audience }: TokenSettings): Tokens 
     },
 
     verify(token, typ, now, options) {
-      let claims = verified.get(token) ?? before.get(token);
+      let claims = remembered(token);
       if (claims === undefined) {
         claims = authentic(token, secrets, issuer, audience);
         if (claims === undefined) return undefined;
