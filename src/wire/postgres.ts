@@ -120,7 +120,7 @@ export class Connection {
       const timer = setTimeout(() => {
         const message = `The database did not answer within ${Math.ceil(timeoutMs)} ms.`;
         this.#end(new ConnectionLost(message, { contagious: true }));
-      }, timeoutMs);
+      }, Math.max(0, timeoutMs)); // Its deadline may have passed by a hair.
       this.#pending = { batch, received: 0, timer, resolve, reject };
       this.#socket.write(this.#writer.take());
     });

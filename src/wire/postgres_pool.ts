@@ -67,10 +67,11 @@ export class Pool {
     return new Promise((resolve, reject) => {
       if (this.#closed) throw new NoConnection('The pool is closed.');
       if (this.#waiters.size >= maxWaiting) throw new NoConnection(`${maxWaiting} callers wait for a connection.`);
+      const left = Math.max(0, deadline - now());
       const waiter: Waiter = {
         resolve,
         reject,
-        timer: setTimeout(() => this.#refuse(waiter, 'No connection became free in time.'), deadline - now()),
+        timer: setTimeout(() => this.#refuse(waiter, 'No connection became free in time.'), left),
       };
       this.#waiters.add(waiter);
       this.#serve();

@@ -52,6 +52,20 @@ describe('a pool', { skip: withoutServer }, () => {
     assert.equal(await next, only);
   });
 
+  test('a deadline that has just passed refuses like any other, and nobody is warned of anything', async (t) => {
+    const warnings: Error[] = [];
+    const warn = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', warn);
+    t.after(() => process.off('warning', warn));
+    const pool = open(t, database.url, { max: 1 });
+    const only = await pool.acquire(soon());
+    await assert.rejects(async () => pool.acquire(soon(-1)), { name: 'NoConnection', message: /became free/ });
+    await assert.rejects(only.run([{ sql: 'SELECT pg_sleep(1)', params: [] }], -1), { name: 'ConnectionLost' });
+    pool.release(only);
+    await sleep(0); // Warnings come in a turn of their own.
+    assert.deepEqual(warnings, []);
+  });
+
   test('does not use a connection again that ended or stands inside a transaction', async (t) => {
     const pool = open(t, database.url, { max: 1 });
     const seen = new Set();
