@@ -26,7 +26,11 @@ function namesOf(many: string, one: string): Names {
   };
 }
 
-const singular = (many: string): string => many.replace(/ies$/, 'y').replace(/(?<=[^s])s$/, '');
+/** The name itself where none is obvious. */
+const singular = (many: string): string =>
+  /(^|_)(news|series|species)$/.test(many)
+    ? many
+    : many.replace(/ies$/, 'y').replace(/(?<=ss|x|ch|sh)es$|(?<=[^s])s$/, '');
 
 /** Words of SQL that both engines, or one of them, take for something else than a table. */
 const SQL_WORDS = ['columns', 'constraints', 'groups', 'indexes', 'references', 'rows', 'tables', 'values', 'views'];

@@ -20,6 +20,8 @@ suite('node scripts/new_route.ts', () => {
       [['1things'], /is no name/],
       [['things', 'one thing'], /"one thing" is no name/],
       [['sheep'], /^What is one of "sheep" called\?/],
+      [['news'], /^What is one of "news" called\?/],
+      [['tv_series'], /^What is one of "tv_series" called\?/],
       [['groups'], /means something else/],
       [['rows'], /means something else/],
       [['routes'], /means something else/],
@@ -39,19 +41,20 @@ suite('node scripts/new_route.ts', () => {
 
   test('gives files that follow the types, the layers and the style, and whose test passes at once', () => {
     const untouched = files();
-    for (const argv of [['things'], ['order_items'], ['companies'], ['mice', 'mouse']]) {
+    for (const argv of [['things'], ['order_items'], ['companies'], ['boxes'], ['mice', 'mouse']]) {
       const { status, stdout, stderr } = newRoute(...argv);
       assert.deepEqual([status, stderr], [0, ''], stdout);
       assert.equal(newRoute(...argv).status, 1, 'and not twice');
     }
     const made = files().filter((file) => !untouched.includes(file));
-    assert.equal(made.length, 4 * 6);
+    assert.equal(made.length, 5 * 6);
     for (const file of made) {
       const text = readFileSync(path.join(copy, file), 'utf8');
       assert.doesNotMatch(text, /[«»]|undefinedRoutes/, file);
       for (const line of text.split('\n')) assert.ok(line.length <= 120, `${file}: ${line}`);
     }
     assert.ok(existsSync(path.join(copy, 'src/schemas/company.ts')));
+    assert.ok(existsSync(path.join(copy, 'src/schemas/box.ts')));
     const tests = made.filter((file) => file.endsWith('.test.ts'));
     const checks = [
       ['--disable-warning=ExperimentalWarning', 'scripts/check_layers.ts'],
