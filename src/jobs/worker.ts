@@ -143,6 +143,8 @@ export function createWorker(options: WorkerOptions): JobWorker {
     let error: unknown;
     let outcome: Outcome;
     try {
+      // A stop that came while the claim was under way.
+      stopping.signal.throwIfAborted();
       if (task === undefined) throw new Error('this server has no task of this kind');
       if (attempt > task.maxAttempts) throw new Error('its workers died');
       const call = { ...context, ...read(task, claim), signal: stopping.signal } as TaskCall<never>;

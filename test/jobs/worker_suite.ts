@@ -237,25 +237,47 @@ export function workerSuite(name: string, { open }: Engine, skip: string | false
       assert.equal(calls, 2);
     }));
 
-    test('a stop lets a job finish', within(async ({ put, worker, seen, outcomes }) => {
-      let release = (): void => {};
-      const busy = worker(greet(() => new Promise((resolve) => (release = resolve))));
+    test('a stop lets a job finish', within(async ({ put, worker, job, outcomes }) => {
+      const [begun, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      const busy = worker(greet(() => (begun.resolve(), gate.promise)));
       const id = await put('x');
-      await seen(id, 'the attempt', ({ state }) => state === 'running');
-      await put('y');
+      await begun.promise;
       const stopped = busy.stop(10_000);
-      release();
+      const late = await put('y');
+      gate.resolve();
       await stopped;
-      assert.deepEqual(outcomes, ['greet done', 'greet done'].slice(0, outcomes.length));
-      assert.equal((await seen(id, 'the end', isDone)).attempts, 1);
+      assert.deepEqual(outcomes, ['greet done']);
+      assert.deepEqual([(await job(id)).state, (await job(id)).attempts], ['done', 1]);
+      assert.deepEqual([(await job(late)).state, (await job(late)).attempts], ['queued', 0]);
+    }));
+
+    test('what was being claimed while a stop came is not begun', within(async ({ db, put, worker, job, outcomes }) => {
+      const id = await put('x');
+      let stopped: Promise<void> | undefined;
+      const overtaken: Database = {
+        ...db,
+        async write(statements) {
+          const done = await db.write(statements);
+          stopped ??= late.stop(10_000);
+          return done;
+        },
+      };
+      let begun = 0;
+      const late = worker(greet(async () => void begun++), { db: overtaken });
+      await eventually('the claim', () => stopped && true);
+      await stopped;
+      assert.deepEqual([begun, outcomes], [0, ['greet returned']]);
+      assert.deepEqual([(await job(id)).state, (await job(id)).attempts], ['queued', 0]);
     }));
 
     test('what a stop breaks off goes back and counts as no attempt', within(async ({ put, worker, job, seen, outcomes }) => {
+      const begun = Promise.withResolvers<void>();
       const polite = worker(greet(({ signal }) => new Promise((_, reject) => {
         signal.addEventListener('abort', () => reject(signal.reason));
+        begun.resolve();
       })));
       const id = await put('x');
-      await seen(id, 'the attempt', ({ state }) => state === 'running');
+      await begun.promise;
       await polite.stop(10_000);
       assert.deepEqual(outcomes, ['greet returned']);
       assert.deepEqual([(await job(id)).state, (await job(id)).attempts], ['queued', 0]);
