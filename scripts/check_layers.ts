@@ -1,8 +1,8 @@
-// The shape of src/, checked: who may import whom, and what only main.ts, start.ts and serve.ts may do.
+// The shape of src/, checked: who may import whom, and what only main.js, start.ts and serve.ts may do.
 //
 //   node scripts/check_layers.ts [FOLDER]     exit code 1 when a rule is broken, with file:line and the rule
 
-import { existsSync, globSync } from 'node:fs';
+import { existsSync, globSync, lstatSync, realpathSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 
 import { readModule } from './source/module.ts';
@@ -26,7 +26,7 @@ const rooms: Record<string, { imports: string[]; types?: string[] }> = {
   'threads': { imports: ['core', 'db', 'telemetry', 'app.ts'] },
   'serve.ts': { imports: ['core', 'wire', 'db', 'telemetry', 'app.ts', 'threads'] },
   'start.ts': { imports: ['core', 'wire', 'db', 'serve.ts'] },
-  'main.ts': { imports: ['start.ts'] },
+  'main.js': { imports: ['start.ts'] },
 };
 
 /** Whether `import type` counts when circles of files are looked for. The entry of a thread never does. */
@@ -34,7 +34,7 @@ const typesMakeCircles = true;
 
 /** Modules of Node that only some files import. */
 const homes: { module: string; files: RegExp }[] = [
-  { module: 'node:process', files: /^main\.ts$/ },
+  { module: 'node:process', files: /^main\.js$/ },
   { module: 'node:sqlite', files: /^db\/sqlite/ },
   { module: 'node:vm', files: /^$/ },
 ];
@@ -42,8 +42,8 @@ const homes: { module: string; files: RegExp }[] = [
 /** What a file must not contain, but for the files that `except` matches. */
 const words: { rule: string; except?: RegExp; find: (code: readonly Token[], i: number) => boolean }[] = [
   {
-    rule: 'only main.ts, start.ts and serve.ts touch process',
-    except: /^(main|start|serve)\.ts$/,
+    rule: 'only main.js, start.ts and serve.ts touch process',
+    except: /^(main\.js|start\.ts|serve\.ts)$/,
     find: (code, i) => isGlobal(code, i, 'process') && !is(code[i + 1], '('),
   },
   {
@@ -73,9 +73,9 @@ const words: { rule: string; except?: RegExp; find: (code: readonly Token[], i: 
   },
 ];
 
-/** How a top-level statement may begin, but for main.ts and the entries of threads. */
+/** How a top-level statement may begin, but for main.js and the entries of threads. */
 const declarations = /^(import|export|const|let|function|class)$/;
-const runsOnImport = /^main\.ts$|_thread\.ts$|^core\/thread_entry\.js$/;
+const runsOnImport = /^main\.js$|_thread\.ts$|^core\/thread_entry\.js$/;
 
 /** The one file that imports what it is told to: the entry of every thread, which goes on to the real one. */
 const importsByName = /^core\/thread_entry\.js$/;
@@ -95,9 +95,14 @@ interface Source extends Module {
   file: string;
 }
 
-/** The source files under a folder that Node runs, relative to it. */
+/** The source files under a folder that Node runs, relative to it. A link to one of them is no other file. */
 export const sourceFiles = (folder: string): string[] =>
-  globSync('**/*.{ts,js}', { cwd: folder }).filter((file) => !file.startsWith(page)).sort();
+  globSync('**/*.{ts,js}', { cwd: folder })
+    .filter((file) => !file.startsWith(page) && !isLinkWithin(folder, join(folder, file)))
+    .sort();
+
+const isLinkWithin = (folder: string, file: string): boolean =>
+  lstatSync(file).isSymbolicLink() && !relative(realpathSync(folder), realpathSync(file)).startsWith('..');
 
 /** Every breach in the source files under `folder`, by file and line, and how many files and imports were read. */
 export function checkLayers(folder: string): { breaches: Breach[]; files: number; imports: number } {

@@ -13,7 +13,7 @@ const ORDER: readonly [part: string, files: readonly [file: string, says: string
   [
     'The way of a request',
     [
-      ['main.ts', "Node's version, and the cache of compiled code"],
+      ['main.js', "Node's version, and the cache of compiled code; `main.ts` is a link to it"],
       ['start.ts', 'command line and settings'],
       ['serve.ts', 'begins and ends: signals, log, database, server; with the two above, all that touches `process`'],
       ['app.ts', 'puts the parts together; the tests use the same one'],

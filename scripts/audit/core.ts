@@ -6,7 +6,7 @@ import type { Source } from './facts.ts';
 export const besideTheCore = ['wire', 'telemetry', 'jobs'];
 
 /** These go on, on the way of every start, to what they `import()`; elsewhere that is a choice: of a setting, say. */
-const onTheWay = /^(main|start)\.ts$/;
+const onTheWay = /^(main\.js|start\.ts)$/;
 
 /**
  * The files that a server with default settings loads, by what they import, the entries of its threads included,
@@ -24,6 +24,6 @@ export function coreFiles(sources: readonly Source[]): string[] {
       visit(join(dirname(file), specifier));
     }
   };
-  visit('main.ts');
+  visit('main.js');
   return [...found].filter((file) => !besideTheCore.some((room) => file.startsWith(`${room}/`))).sort();
 }

@@ -11,7 +11,7 @@ import { ROOT } from '../helpers/program.ts';
 test('a start that is refused for its settings makes nothing, neither where it runs nor where the code is', (t) => {
   const home = mkdtempSync(path.join(os.tmpdir(), 'bare-api-start-'));
   t.after(() => rmSync(home, { recursive: true, force: true }));
-  cpSync(path.join(ROOT, 'src'), path.join(home, 'src'), { recursive: true });
+  cpSync(path.join(ROOT, 'src'), path.join(home, 'src'), { recursive: true, verbatimSymlinks: true });
   cpSync(path.join(ROOT, 'package.json'), path.join(home, 'package.json'));
   const before = readdirSync(home, { recursive: true });
   const { status, stderr, stdout } = spawnSync(process.execPath, ['src/main.ts'], {

@@ -18,7 +18,8 @@ export const hasCompiler = existsSync(TSC);
 export function copyProject(): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'copy-'));
   after(() => rmSync(folder, { recursive: true, force: true }));
-  for (const part of PARTS) cpSync(path.join(ROOT, part), path.join(folder, part), { recursive: true });
+  const how = { recursive: true, verbatimSymlinks: true };
+  for (const part of PARTS) cpSync(path.join(ROOT, part), path.join(folder, part), how);
   if (hasCompiler) symlinkSync(path.join(ROOT, 'node_modules'), path.join(folder, 'node_modules'));
   return folder;
 }

@@ -23,7 +23,7 @@ function project(files: Record<string, string> = {}): string {
   const all = {
     'package.json': JSON.stringify(manifest),
     'package-lock.json': JSON.stringify({ packages: { '': ownLock, 'node_modules/typist': dev } }),
-    'src/main.ts': "await import('./start.ts');\n",
+    'src/main.js': "await import('./start.ts');\n",
     'src/start.ts': "import { settings } from './core/config.ts';\nexport const start = () => settings;\n",
     'src/core/config.ts': "export const settings = {\n  // where\n  REDIS_URL: 1,\n};\n",
     'src/wire/redis.ts': "import { connect } from 'node:net';\nexport const open = () => connect;\n",
@@ -48,7 +48,7 @@ test('a project without a fault passes every check, and the page says so', () =>
     { room: 'src', files: 2, lines: 3, codeLines: 3 },
     { room: 'wire', files: 1, lines: 2, codeLines: 2 },
   ]);
-  assert.deepEqual(result.core, ['core/config.ts', 'main.ts', 'start.ts']);
+  assert.deepEqual(result.core, ['core/config.ts', 'main.js', 'start.ts']);
   assert.deepEqual(result.lines, { core: 6, total: 8, budget: 5000 });
   assert.match(toPage(result), /^made-up 1\.2\.3\n[\s\S]*REDIS_URL +wire\/redis\.ts[\s\S]*\nEverything holds\.$/);
 });

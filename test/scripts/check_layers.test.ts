@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
@@ -27,7 +27,7 @@ const breachesIn = (files: Files): string[] =>
 
 /** One file in every room; each test adds the one line that is wrong. */
 const house: Files = {
-  'main.ts': "import { start } from './start.ts';\nstart(process.argv);\n",
+  'main.js': "import { start } from './start.ts';\nstart(process.argv);\n",
   'start.ts': "import { serve } from './serve.ts';\nexport const start = (of: unknown) => serve(process.env, of);\n",
   'serve.ts': "import { app } from './app.ts';\n" +
     'export const serve = (...of: unknown[]) => app(process.pid + Date.now() + performance.now() + of.length);\n',
@@ -61,6 +61,17 @@ test('a tree that keeps every rule has no breach', () => {
   assert.deepEqual({ files, imports }, { files: 17, imports: 19 });
 });
 
+test('a link to a file of the tree is no other file; a link out of it is read like any', () => {
+  const root = treeOf(house);
+  symlinkSync('main.js', join(root, 'main.ts'));
+  assert.deepEqual(checkLayers(root).breaches, []);
+  assert.equal(checkLayers(root).files, 17);
+  writeFileSync(join(root, '../outside.ts'), "import 'left-pad';\n");
+  symlinkSync('../outside.ts', join(root, 'inside.ts'));
+  const found = checkLayers(root).breaches.map(({ file, rule }) => `${file} ${rule}`);
+  assert.ok(found.includes("inside.ts every import is node: or relative, not 'left-pad'"), found.join('; '));
+});
+
 test('an import into a room that may not be imported is found, however it is written', () => {
   const table: [file: string, line: string, rule: string][] = [
     ['core/a.ts', "import { send } from '../wire/smtp.ts';", 'core does not import wire/smtp.ts'],
@@ -88,7 +99,7 @@ test('an import into a room that may not be imported is found, however it is wri
     ['api/a.ts', "import { log, type Log } from '../telemetry/log.ts';",
       'api imports only types from telemetry/log.ts'],
     ['core/a.js', "import { send } from '../wire/smtp.ts';", 'core does not import wire/smtp.ts'],
-    ['app.ts', "import { x } from './main.ts';", 'app.ts does not import main.ts'],
+    ['app.ts', "import { x } from './main.js';", 'app.ts does not import main.js'],
     ['mail/a.ts', "import { rule } from '../core/rules.ts';", 'mail is no known room'],
   ];
   for (const [file, line, rule] of table) {
@@ -98,7 +109,7 @@ test('an import into a room that may not be imported is found, however it is wri
 });
 
 test('a line that must not be there is found', () => {
-  const process = 'only main.ts, start.ts and serve.ts touch process';
+  const process = 'only main.js, start.ts and serve.ts touch process';
   const clock = 'only serve.ts reads a clock: Date.now, performance.now, new Date without argument';
   const text = 'no code is made from text: eval, new Function';
   const onImport = 'nothing happens on import: only declarations at the top level';

@@ -59,13 +59,15 @@ const older = (process.env.PATH ?? '')
   .map((file) => ({ file, version: spawnSync(file, ['--version'], { encoding: 'utf8' }).stdout.trim() }))
   .find(({ version }) => /^v(1[2-9]|2[0-3])\./.test(version));
 
-test('an old Node can run it', { skip: older === undefined && 'there is no old Node on PATH' }, () => {
+test('an old Node can run it, and src/main.ts, which says the same', { skip: older === undefined && 'there is no old Node on PATH' }, () => {
   assert.ok(older);
-  const { status, stderr } = run(older.file, script, 'start');
-  assert.equal(status, 1);
   const version = older.version.slice(1);
   const command = 'npx -y node@24 src/main.ts';
-  assert.equal(stderr, `This needs Node 24.15 or newer and runs on ${version} here; use: ${command}\n`);
+  for (const file of [script, join(root, 'src/main.ts')]) {
+    const { status, stderr } = run(older.file, file, 'start');
+    assert.equal(stderr, `This needs Node 24.15 or newer and runs on ${version} here; use: ${command}\n`);
+    assert.equal(status, 1);
+  }
 });
 
 test('every script of package.json goes through it under its own name', () => {
