@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
@@ -40,6 +40,25 @@ const threadsOf = (program: Program): Set<string> => new Set(program.log()
   .filter(({ msg }) => msg === 'request').map(({ request_id: id }) => id.split(/-(?=[^-]*$)/)[0]));
 
 const times = <T>(count: number, what: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => what(i));
+
+/** What Node does where the system has no SO_REUSEPORT for this. */
+const WITHOUT_REUSE_PORT = `
+  import net from 'node:net';
+  const { listen } = net.Server.prototype;
+  net.Server.prototype.listen = function (options, ...rest) {
+    if (!options.reusePort) return listen.call(this, options, ...rest);
+    const error = Object.assign(new Error('listen ENOTSUP: operation not supported on socket'), { code: 'ENOTSUP' });
+    process.nextTick(() => this.emit('error', error));
+    return this;
+  };`;
+
+test('where threads can not share a port the start is refused with what to do', (t) => {
+  const argv = ['--import', `data:text/javascript,${encodeURIComponent(WITHOUT_REUSE_PORT)}`, MAIN];
+  const env = { ...BARE_ENV, ...SETTINGS, PORT: '0', LOG_FORMAT: 'json' };
+  const { status, stderr } = spawnSync(process.execPath, argv, { cwd: emptyFolder(t), env, encoding: 'utf8' });
+  assert.match(stderr, /^.*WORKERS: threads can not share a port on this system; accepted here: 1\n$/);
+  assert.equal(status, 1);
+});
 
 suite('threads', { concurrency: 2, timeout: 120_000 }, () => {
   test('a limit holds exactly for all threads together', async (t) => {
