@@ -28,7 +28,7 @@ const DEADLINE_MS = 3_000;
 async function open(t: TestContext, url: string, options: Partial<RedisOptions> = {}): Promise<Opened> {
   const faults: Opened['faults'] = [];
   const store = new FallbackStore({
-    shared: new RedisStore(await client(t, url, { deadlineMs: DEADLINE_MS, connectMs: DEADLINE_MS, ...options })),
+    shared: new RedisStore(await client(t, url, { deadlineMs: DEADLINE_MS, ...options })),
     local: new SharedStore({ memory: createSharedBuckets(100), now }),
     random: () => 0,
     onChange: (fault) => void faults.push(fault),
