@@ -25,7 +25,7 @@ function emptyFolder(t: TestContext): string {
 /** Runs a server that is to end by itself. */
 async function run(cwd: string, argv: string[], env: Record<string, string> = {}) {
   const child = spawn(process.execPath, [MAIN, ...argv], { cwd, env: { ...BARE_ENV, ...env } });
-  const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
+  const timer = setTimeout(() => child.kill('SIGKILL'), 100_000);
   let [stdout, stderr] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text) => (stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text) => (stderr += text));

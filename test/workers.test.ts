@@ -10,6 +10,7 @@ import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { freePort, openInspector } from './helpers/inspector.ts';
+import { eventually } from './helpers/mailbox.ts';
 import { BARE_ENV, ROOT, startProgram } from './helpers/program.ts';
 import type { Program } from './helpers/program.ts';
 import { openRaw, rawPost, rawRequest } from './helpers/raw.ts';
@@ -60,14 +61,16 @@ test('where threads can not share a port the start is refused with what to do', 
   assert.equal(status, 1);
 });
 
-suite('threads', { concurrency: 2, timeout: 120_000 }, () => {
+suite('threads', { concurrency: 2, timeout: 600_000 }, () => {
   test('a limit holds exactly for all threads together', async (t) => {
-    const program = await start(t, { RATE_LIMIT_DEFAULT: '70/1h' });
+    const program = await start(t, { RATE_LIMIT_DEFAULT: '70/100d' });
     const answers = await Promise.all(times(200, () => send(program.port, 'GET', PING)));
     assert.equal(answers.filter(({ status }) => status === 200).length, 70);
     assert.equal(answers.filter(({ status }) => status === 429).length, 130);
-    const left = answers.map(({ headers }) => /r=(\d+)/.exec(String(headers['ratelimit']))?.[1]).sort();
-    assert.equal(new Set(left).size, 70, 'each answer that passed took a token of its own');
+    const left = answers.filter(({ status }) => status === 200)
+      .map(({ headers }) => Number(/r=(\d+)/.exec(String(headers['ratelimit']))?.[1])).sort((a, b) => b - a);
+    // A thread that was held up after it read the clock tells of a token less, none of one more.
+    assert.ok(left.every((r, i) => r < 70 - i), `each answer that passed took a token of its own: ${left}`);
     await program.stop();
     assert.ok(threadsOf(program).size > 1, 'more than one thread answered');
   });
@@ -111,8 +114,12 @@ suite('threads', { concurrency: 2, timeout: 120_000 }, () => {
       }
       connection.close();
     }));
-    const { text } = await send(program.port, 'GET', '/metrics');
-    assert.match(text, new RegExp(`^http_requests_total\\{method="GET",route="${PING}",status="200"\\} ${total}$`, 'm'));
+    // A thread that does not answer within a second is summed up as it was before.
+    const sum = new RegExp(`^http_requests_total\\{method="GET",route="${PING}",status="200"\\} ${total}$`, 'm');
+    const text = await eventually('the sum of all threads', async () => {
+      const { text } = await send(program.port, 'GET', '/metrics');
+      return sum.test(text) ? text : undefined;
+    });
     assert.equal(text.match(/^process_resident_memory_bytes /gm)?.length, 1);
     assert.deepEqual(await program.stop(), { code: 0, stderr: '' });
     const lines = program.log(); // Each has been parsed.
@@ -212,7 +219,7 @@ suite('threads', { concurrency: 2, timeout: 120_000 }, () => {
         if (acknowledged.length === 150) program.child.kill('SIGKILL');
       }
     });
-    await Promise.all(clients.map((client) => assert.rejects(client, { code: /ECONN/ })));
+    await Promise.all(clients.map((client) => assert.rejects(client, { code: /ECONN|EPIPE/ })));
     const database = new DatabaseSync(path.join(folder, 'data/app.db'));
     const emails = new Set(database.prepare('SELECT email FROM users').all().map(({ email }) => email));
     assert.deepEqual(acknowledged.filter((email) => !emails.has(email)), []);

@@ -114,7 +114,7 @@ test('with no room for another password it is not ready', async () => {
 });
 
 test('while it stops it says so on the connections that are open', async () => {
-  const server = await startServer();
+  const server = await startServer({ SHUTDOWN_TIMEOUT: '60s' });
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
   assert.equal((await ask(server, agent)).status, 200);
   const closed = server.close();

@@ -23,6 +23,8 @@ after(() => rmSync(folder, { recursive: true }));
 const DAY = 86_400_000;
 const size = (file: string): number => statSync(file, { throwIfNoEntry: false })?.size ?? 0;
 
+const LIMIT = { timeout: 120_000 };
+
 /** Resolves when `holds`; the test's own time limit ends a wait in vain. */
 async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await sleep(20);
@@ -94,7 +96,7 @@ test('a year of logins leaves a database no larger than its live sessions need',
   assert.ok(size(file) < 1.5 * size(freshFile), `${size(file)} bytes, of which ${size(freshFile)} are needed`);
 });
 
-test('what a flood of logins has taken is given back when they have expired', { timeout: 30_000 }, async () => {
+test('what a flood of logins has taken is given back when they have expired', LIMIT, async () => {
   const clock = createClock();
   const { db, file } = await open('flood.db');
   const { purge, purged } = toPurge(db, clock.now);
@@ -112,7 +114,7 @@ test('what a flood of logins has taken is given back when they have expired', { 
   await db.close();
 });
 
-test('a checkpoint waits for nobody who reads, and is made up for later', { timeout: 30_000 }, async () => {
+test('a checkpoint waits for nobody who reads, and is made up for later', LIMIT, async () => {
   const { db, file } = await open('reader.db');
   const reader = new DatabaseSync(file, { readOnly: true });
   await makeUsers(db, 1, 0);
@@ -126,19 +128,23 @@ test('a checkpoint waits for nobody who reads, and is made up for later', { time
   await db.close();
 });
 
-test('the server purges, and the metrics show it', { timeout: 30_000 }, async () => {
+test('the server purges, and the metrics show it', LIMIT, async () => {
   const server = await startServer({ DATABASE_URL: `sqlite:${path.join(folder, 'server.db')}` });
   try {
     await server.login();
     await server.loginAdmin();
-    const purged = async (): Promise<string | undefined> =>
-      /^purged_rows_total\{what="sessions"\} (\d+)$/m.exec((await server.call('GET', '/metrics')).text)?.[1];
     server.clock.advance(31 * DAY);
     // Wakes the worker, which looks at what recurs.
     await server.call('POST', '/api/v1/auth/password/forgot', { body: { email: 'nobody@example.com' } });
-    while ((await purged()) !== '2') await sleep(20);
-    const { text } = await server.call('GET', '/metrics');
-    assert.match(text, /^jobs_total\{kind="purge\.expired",outcome="done"\} 1$/m);
+    const done = /^jobs_total\{kind="purge\.expired",outcome="done"\} (\d+)$/m;
+    // The job counts what it purges as it goes, and itself when its end is written.
+    let text = '';
+    while (!done.test(text)) {
+      await sleep(20);
+      ({ text } = await server.call('GET', '/metrics'));
+    }
+    assert.equal(done.exec(text)![1], '1');
+    assert.match(text, /^purged_rows_total\{what="sessions"\} 2$/m);
     assert.match(text, /^sqlite_database_bytes [1-9]\d+$/m);
     assert.match(text, /^sqlite_wal_bytes \d+$/m);
   } finally {

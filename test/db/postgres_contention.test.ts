@@ -23,7 +23,7 @@ describe('statements by key, without SERIALIZABLE', { skip: withoutServer }, () 
   let db: Database;
   before(async () => {
     database = await createDatabase();
-    db = openPostgres({ url: database.url, poolMax: 8, now });
+    db = openPostgres({ url: database.url, poolMax: 8, now, timeoutMs: 60_000 });
     await migrate(db);
     await db.write([{ sql: 'CREATE TABLE things (id text PRIMARY KEY, n bigint NOT NULL)', params: [] }]);
   });

@@ -118,7 +118,7 @@ describe('while another process holds the write lock', () => {
         await other.release();
         await put(db, 2);
         assert.deepEqual(await ids(db), [1, 2]);
-      }));
+      }, 2_000));
   }
 
   test('a write waits for a lock that is soon given back', () =>

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const START_MS = 30_000;
-const CALL_MS = 30_000;
+const START_MS = 100_000;
+const CALL_MS = 100_000;
 const FLAGS = [
   '--headless',
   '--no-sandbox',

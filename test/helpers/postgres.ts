@@ -14,9 +14,9 @@ export const withoutServer: string | false =
 export const now = (): number => performance.now();
 
 async function administer(adminUrl: string, sql: string): Promise<void> {
-  const connection = await openConnection(toPostgresAddress(adminUrl), { greeting: '', timeoutMs: 10_000 });
+  const connection = await openConnection(toPostgresAddress(adminUrl), { greeting: '', timeoutMs: 60_000 });
   try {
-    await connection.script(sql, 10_000);
+    await connection.script(sql, 60_000);
   } finally {
     connection.close();
   }

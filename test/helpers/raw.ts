@@ -24,7 +24,7 @@ export interface RawConnection {
   close(): void;
 }
 
-const DEADLINE_MS = 15_000;
+const DEADLINE_MS = 60_000;
 
 export function openRaw(port: number, host = '127.0.0.1'): RawConnection {
   // Half-open: the server's end of sending must not end ours, or a reset that follows would go unseen.

@@ -19,7 +19,7 @@ export const now = (): number => Number(process.hrtime.bigint());
 
 /** A client that is closed when the test ends. */
 export async function client(t: TestContext, url: string, options: Partial<RedisOptions> = {}): Promise<Redis> {
-  const redis = await openRedis({ url, now, random: () => 0, ...options });
+  const redis = await openRedis({ url, now, random: () => 0, connectMs: 10_000, ...options });
   t.after(() => redis.close());
   return redis;
 }

@@ -16,7 +16,7 @@ const turns: [from: string, to: string][] = [
 export async function openTurnedRedis(clock: () => number): Promise<ScriptRunner> {
   const url = process.env['TEST_REDIS_URL'];
   assert.ok(url !== undefined, 'TEST_REDIS_URL is not set');
-  const redis = await openRedis({ url, now, random: () => 0, deadlineMs: 20_000 });
+  const redis = await openRedis({ url, now, random: () => 0, deadlineMs: 20_000, connectMs: 20_000 });
   const own = `turned:${randomUUID()}:`;
   // Far enough from zero that the clock may step back.
   const start = 1_000_000_000;

@@ -7,9 +7,9 @@ export const envelope = { from: 'server@example.org', to: 'ann@example.org' };
 export const message = 'Subject: x\r\n\r\nhello\r\n';
 export const password = 'hunter2-hunter2';
 
-export const generous: SmtpOptions = { clientName: 'localhost', maxBytes: 100_000, stepMs: 10_000, totalMs: 20_000 };
+export const generous: SmtpOptions = { clientName: 'localhost', maxBytes: 100_000, stepMs: 60_000, totalMs: 120_000 };
 /** For steps that are meant to run out of time. */
-export const hasty: SmtpOptions = { ...generous, stepMs: 1000 };
+export const hasty: SmtpOptions = { ...generous, stepMs: 3000 };
 
 /** The failure of a delivery that has to fail; nothing that can be printed of it holds the password. */
 export async function failureOf(delivery: Promise<void>): Promise<SmtpFailure> {

@@ -20,7 +20,7 @@ export async function sqlEach(folder: string, text: string, lists: readonly Para
 }
 
 function inFile(file: string, text: string, lists: readonly Params[]): Row[] {
-  const db = new DatabaseSync(file, { timeout: 5_000 });
+  const db = new DatabaseSync(file, { timeout: 30_000 });
   try {
     const statement = db.prepare(text.replaceAll(/\$(\d+)/g, '?$1'));
     if (lists.length === 1) return statement.all(...lists[0]!);
@@ -34,11 +34,11 @@ function inFile(file: string, text: string, lists: readonly Params[]): Row[] {
 }
 
 async function inPostgres(url: string, text: string, lists: readonly Params[]): Promise<Row[]> {
-  const connection = await openConnection(toPostgresAddress(url), { greeting: '', timeoutMs: 5_000 });
+  const connection = await openConnection(toPostgresAddress(url), { greeting: '', timeoutMs: 30_000 });
   const isQuery = text.startsWith('SELECT');
   const asked = isQuery ? `SELECT row_to_json(t)::text FROM (${text}) t` : text;
   try {
-    const results = await connection.run(lists.map((params) => ({ sql: asked, params })), 5_000);
+    const results = await connection.run(lists.map((params) => ({ sql: asked, params })), 30_000);
     return isQuery ? results.flatMap(({ rows }) => rows.map(([row]) => JSON.parse(String(row)))) : [];
   } finally {
     connection.close();

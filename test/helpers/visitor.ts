@@ -11,7 +11,7 @@ export const VISITOR = `
     control.dispatchEvent(new Event('input', { bubbles: true }));
   };
   const until = async (ready) => {
-    for (const end = Date.now() + 10000; !ready(); await new Promise((next) => setTimeout(next, 10))) {
+    for (const end = Date.now() + 60000; !ready(); await new Promise((next) => setTimeout(next, 10))) {
       if (Date.now() > end) throw new Error('Never true: ' + ready);
     }
     return ready();

@@ -204,7 +204,7 @@ suite('slow clients', { concurrency: true }, () => {
   let server: HttpServer;
   let port: number;
   before(async () => {
-    server = createBareServer(0, { headersMs: 200, requestMs: 400, checkMs: 20, keepAliveMs: 100 });
+    server = createBareServer(0, { headersMs: 1000, requestMs: 2000, checkMs: 20, keepAliveMs: 500 });
     port = await server.listen({ host: '127.0.0.1', port: 0 });
   });
   after(() => server.drain(0));
@@ -263,7 +263,7 @@ suite('a server that stops', { concurrency: true }, () => {
     const port = await server.listen({ host: '127.0.0.1', port: 0 });
     const connections = Array.from({ length: 60 }, () => openRaw(port));
     await Promise.all(connections.map(({ socket }) => once(socket, 'connect')));
-    const stopped = server.drain(5000);
+    const stopped = server.drain(50_000);
     await Promise.all(connections.map(async (connection) => {
       for (let last = false; !last; ) {
         connection.write(PING);
@@ -278,7 +278,7 @@ suite('a server that stops', { concurrency: true }, () => {
   });
 
   test('keeps an idle connection for as long as its client may use it, and no longer', async () => {
-    const server = createBareServer(0, { headersMs: 60_000, requestMs: 60_000, checkMs: 20, keepAliveMs: 400 });
+    const server = createBareServer(0, { headersMs: 60_000, requestMs: 60_000, checkMs: 20, keepAliveMs: 2000 });
     const port = await server.listen({ host: '127.0.0.1', port: 0 });
     const [used, idle] = [openRaw(port), openRaw(port)];
     for (const connection of [used, idle]) {

@@ -90,7 +90,7 @@ suite('The page at /docs in a browser', { skip }, () => {
       assert.equal(await page.evaluate(`tryOut('getMe')`), '401 Unauthorized');
       // The page forgets at once, and tells the server behind its back.
       const ended = async (): Promise<boolean> => (await server.call('GET', '/api/v1/users/me', { token })).status === 401;
-      for (let tries = 0; tries < 200 && !(await ended()); tries++) await sleep(20);
+      for (let tries = 0; tries < 2000 && !(await ended()); tries++) await sleep(20);
       assert.ok(await ended());
     });
   });

@@ -61,6 +61,7 @@ suite('drain', { concurrency: 2 }, () => {
 
   test('requests that were pipelined are all answered, and only the last answer closes', async (t) => {
     const program = await start(t);
+    const exited = once(program.child, 'exit');
     const connection = openRaw(program.port);
     connection.write(PING + UNFINISHED);
     await connection.answer();
@@ -73,11 +74,12 @@ suite('drain', { concurrency: 2 }, () => {
     assert.deepEqual(said, ['keep-alive', 'keep-alive', 'keep-alive', 'close']);
     assert.equal(await connection.closed, 'end');
     connection.close();
-    assert.deepEqual(await once(program.child, 'exit'), [0, null]);
+    assert.deepEqual(await exited, [0, null]);
   });
 
   test('while what is in flight finishes, nobody new is let in, /readyz says 503 and the rest is served', async (t) => {
     const program = await start(t);
+    const exited = once(program.child, 'exit');
     const inFlight = openRaw(program.port);
     inFlight.write(UNFINISHED);
     const [asking, pinging, living] = [openRaw(program.port), openRaw(program.port), openRaw(program.port)];
@@ -103,7 +105,7 @@ suite('drain', { concurrency: 2 }, () => {
     assert.equal(last.headers['connection'], 'close');
     assert.equal(await inFlight.closed, 'end');
     for (const connection of [inFlight, asking, pinging, living]) connection.close();
-    assert.deepEqual(await once(program.child, 'exit'), [0, null]);
+    assert.deepEqual(await exited, [0, null]);
   });
 
   test('a client that never ends is cut off after SHUTDOWN_TIMEOUT', async (t) => {

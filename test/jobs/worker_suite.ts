@@ -182,7 +182,7 @@ export function workerSuite(name: string, { open }: Engine, skip: string | false
 
     test('a worker gives signs of life while a handler runs', within(async ({ put, worker, seen }) => {
       let release = (): void => {};
-      worker(greet(() => new Promise((resolve) => (release = resolve))), { leaseMs: 1_500 });
+      worker(greet(() => new Promise((resolve) => (release = resolve))), { leaseMs: 6_000 });
       const id = await put('x');
       const { runAt } = await seen(id, 'the attempt', ({ state }) => state === 'running');
       const extended = await seen(id, 'a longer lease', (each) => each.runAt > runAt);
@@ -270,7 +270,7 @@ export function workerSuite(name: string, { open }: Engine, skip: string | false
       assert.deepEqual([(await job(id)).state, (await job(id)).attempts], ['queued', 0]);
     }));
 
-    test('what a stop breaks off goes back and counts as no attempt', within(async ({ put, worker, job, seen, outcomes }) => {
+    test('what a stop breaks off goes back and counts as no attempt', within(async ({ put, worker, job, outcomes }) => {
       const begun = Promise.withResolvers<void>();
       const polite = worker(greet(({ signal }) => new Promise((_, reject) => {
         signal.addEventListener('abort', () => reject(signal.reason));
@@ -282,8 +282,9 @@ export function workerSuite(name: string, { open }: Engine, skip: string | false
       assert.deepEqual(outcomes, ['greet returned']);
       assert.deepEqual([(await job(id)).state, (await job(id)).attempts], ['queued', 0]);
 
-      const stubborn = worker(greet(() => new Promise(() => {})));
-      await seen(id, 'the attempt', ({ state }) => state === 'running');
+      const again = Promise.withResolvers<void>();
+      const stubborn = worker(greet(() => new Promise(() => again.resolve())));
+      await again.promise;
       await stubborn.stop(1);
       assert.deepEqual([(await job(id)).state, (await job(id)).attempts], ['queued', 0]);
     }));

@@ -22,7 +22,7 @@ async function loadOn(listener: RequestListener, load: Partial<Load>): Promise<L
   const server = createServer(listener).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const quiet = { method: 'GET' as const, path: '/', headers: {}, connections: 4, seconds: 0.2 };
+  const quiet = { method: 'GET' as const, path: '/', headers: {}, connections: 4, seconds: 1 };
   const result = await runLoad({ ...quiet, ...load, port });
   server.close();
   server.closeAllConnections();

@@ -6,7 +6,7 @@ import { ConnectionLost, NoConnection } from '../../src/wire/postgres_errors.ts'
 import { toPostgresAddress } from '../../src/wire/postgres_url.ts';
 import { openListener } from '../helpers/postgres.ts';
 
-const open = (url: string, timeoutMs = 5000): Promise<Connection> =>
+const open = (url: string, timeoutMs = 60_000): Promise<Connection> =>
   openConnection(toPostgresAddress(url), { greeting: '', timeoutMs });
 
 const bytes = (hex: string): Buffer => Buffer.from(hex.replaceAll(' ', ''), 'hex');
@@ -83,7 +83,7 @@ test('a server that breaks the protocol in an answer loses the connection at onc
     const listener = await openListener((socket) => socket.on('data', () => socket.write(answers.shift() ?? '')));
     t.after(listener.close);
     const connection = await open(listener.url);
-    await assert.rejects(connection.run([{ sql: 'SELECT 1', params: [] }], 5000), (error: Error) => {
+    await assert.rejects(connection.run([{ sql: 'SELECT 1', params: [] }], 60_000), (error: Error) => {
       assert.ok(error instanceof ConnectionLost, title);
       assert.equal(error.message, 'The database broke the protocol.', title);
       return true;

@@ -12,12 +12,12 @@ import type { FreshDatabase } from '../helpers/postgres.ts';
 const open = (t: TestContext, url: string, options: Partial<PoolOptions> = {}): Pool => {
   const address = toPostgresAddress(url);
   const pool = new Pool({
-    address, greeting: '', max: 2, maxWaiting: 2, connectMs: 5000, idleMs: 60_000, now, ...options,
+    address, greeting: '', max: 2, maxWaiting: 2, connectMs: 60_000, idleMs: 60_000, now, ...options,
   });
   t.after(() => pool.close(0));
   return pool;
 };
-const soon = (ms = 5000): number => now() + ms;
+const soon = (ms = 60_000): number => now() + ms;
 const selectOne = [{ sql: 'SELECT 1', params: [] }];
 
 describe('a pool', { skip: withoutServer }, () => {
@@ -71,10 +71,10 @@ describe('a pool', { skip: withoutServer }, () => {
     const seen = new Set();
     for (const spoil of ['BEGIN', 'BEGIN; SELECT 1/0', 'SELECT pg_terminate_backend(pg_backend_pid())', '']) {
       const connection = await pool.acquire(soon());
-      assert.deepEqual((await connection.run(selectOne, 5000))[0]?.rows, [[1]]);
+      assert.deepEqual((await connection.run(selectOne, 60_000))[0]?.rows, [[1]]);
       assert.equal(seen.has(connection), false);
       seen.add(connection);
-      await connection.script(spoil, 5000).catch(() => {});
+      await connection.script(spoil, 60_000).catch(() => {});
       pool.release(connection);
     }
     assert.equal(seen.has(await pool.acquire(soon())), true, 'the last one was not spoiled');
@@ -86,11 +86,11 @@ describe('a pool', { skip: withoutServer }, () => {
     pool.release(idle);
     const others = `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
       WHERE datname = current_database() AND pid <> pg_backend_pid()`;
-    await busy.run([{ sql: others, params: [] }], 5000);
+    await busy.run([{ sql: others, params: [] }], 60_000);
     while (!idle.ended) await sleep(5);
     const fresh = await pool.acquire(soon());
     assert.notEqual(fresh, idle);
-    assert.deepEqual((await fresh.run(selectOne, 5000))[0]?.rows, [[1]]);
+    assert.deepEqual((await fresh.run(selectOne, 60_000))[0]?.rows, [[1]]);
   });
 
   test('mistrusts all idle connections when one has fallen silent', async (t) => {

@@ -57,11 +57,11 @@ describe('a server of our own lets in', { skip: withoutBinaries }, () => {
   };
 
   async function enter(address: string, script = ''): Promise<string> {
-    const connection = await openConnection(toPostgresAddress(address), { greeting: '', timeoutMs: 5000 });
+    const connection = await openConnection(toPostgresAddress(address), { greeting: '', timeoutMs: 60_000 });
     try {
-      await connection.script(script, 5000);
+      await connection.script(script, 60_000);
       const sql = 'SELECT session_user, (SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid())';
-      const [result] = await connection.run([{ sql, params: [] }], 5000);
+      const [result] = await connection.run([{ sql, params: [] }], 60_000);
       return (result?.rows[0] ?? []).join(' ').trim();
     } finally {
       connection.close();
@@ -104,7 +104,7 @@ describe('a server of our own lets in', { skip: withoutBinaries }, () => {
       import { openConnection } from '${new URL('../../src/wire/postgres.ts', import.meta.url)}';
       import { toPostgresAddress } from '${new URL('../../src/wire/postgres_url.ts', import.meta.url)}';
       for (const url of process.argv.slice(1)) {
-        await openConnection(toPostgresAddress(url), { greeting: '', timeoutMs: 5000 }).then(
+        await openConnection(toPostgresAddress(url), { greeting: '', timeoutMs: 60_000 }).then(
           (connection) => { console.log('in'); connection.close(); },
           (error) => console.log(error.cause.code),
         );

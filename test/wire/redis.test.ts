@@ -159,9 +159,9 @@ test('A Redis that is not there when the client opens is used when it comes', ow
 
 test('A Redis that hangs costs its callers the deadline, and those after them nothing', own, async (t) => {
   const server = await redisServer(t);
-  const redis = await client(t, server.url, { deadlineMs: 500 });
+  const redis = await client(t, server.url, { deadlineMs: 2_000 });
   server.signal('SIGSTOP');
-  await Promise.all([1, 2, 3].map((n) => assert.rejects(redis.call(echo(n)), /did not answer within 500 ms/)));
+  await Promise.all([1, 2, 3].map((n) => assert.rejects(redis.call(echo(n)), /did not answer within 2000 ms/)));
   assert.equal(redis.up, false);
   await assert.rejects(redis.call(echo(4)), /not connected/);
   server.signal('SIGCONT');
@@ -170,18 +170,19 @@ test('A Redis that hangs costs its callers the deadline, and those after them no
 });
 
 test('A late answer reaches nobody', async (t) => {
+  let isSaid = false;
   const server = await rawServer(t, (socket, connection) => {
     socket.on('data', (chunk) => {
       if (chunk.includes('PING')) return socket.write('+PONG\r\n');
-      if (connection === 1) return setTimeout(() => socket.write('+late\r\n'), 100);
+      if (connection === 1) return setTimeout(() => socket.write('+late\r\n', () => (isSaid = true)), 600);
       return socket.write('+in time\r\n');
     });
   });
-  const redis = await client(t, server.url, { deadlineMs: 20 });
+  const redis = await client(t, server.url, { deadlineMs: 500 });
   await assert.rejects(redis.call(['GET', 'a']), /did not answer/);
   await until(() => redis.up);
   const answers = new Set<unknown>();
-  for (let i = 0; i < 100; i++) {
+  for (let left = 20; left > 0; left -= isSaid ? 1 : 0) {
     await redis.call(['GET', 'b']).then((reply) => answers.add(reply), () => {});
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
@@ -191,9 +192,9 @@ test('A late answer reaches nobody', async (t) => {
 test('A process that was busy for longer than the deadline does not blame Redis', async (t) => {
   const server = await rawServer(t, (socket) => answer(socket, '+OK\r\n'));
   const { output } = await run(`
-    const redis = await openRedis({ url: '${server.url}', now, random: Math.random });
+    const redis = await openRedis({ url: '${server.url}', now, random: Math.random, connectMs: 20_000 });
     const call = redis.call(['GET', 'a']).catch((error) => error.message);
-    setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200));
+    setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_000));
     console.log(await call);
   `);
   assert.equal(output, 'OK\n');
@@ -202,6 +203,8 @@ test('A process that was busy for longer than the deadline does not blame Redis'
 for (const cut of ['closes', 'falls silent'] as const) {
   test(`A connection that ${cut} after any byte gives each caller its own answer or an error`, own, async (t) => {
     const { port } = await redisServer(t);
+    // Silence is found out by its length alone.
+    const deadlineMs = cut === 'closes' ? 20_000 : 3_000;
     const full = `+PONG\r\n${[1, 22, 333].map((n) => `$${`this is ${n}`.length}\r\nthis is ${n}\r\n`).join('')}`;
     const story = async (bytes: number): Promise<number> => {
       const proxy = await rawServer(t, (socket, connection) => {
@@ -216,7 +219,7 @@ for (const cut of ['closes', 'falls silent'] as const) {
           if (left === 0 && cut === 'closes') socket.end();
         });
       });
-      const redis = await client(t, proxy.url, { deadlineMs: 300, connectMs: 300 });
+      const redis = await client(t, proxy.url, { deadlineMs, connectMs: deadlineMs });
       const outcomes = await Promise.allSettled([1, 22, 333].map((n) => redis.call(echo(n))));
       const answered = outcomes.map((o, i) => {
         if (o.status === 'fulfilled') assert.equal(o.value, `this is ${[1, 22, 333][i]}`);
@@ -299,7 +302,8 @@ test('Neither an idle client nor one without a server holds the process', async 
   const nobody = `redis://127.0.0.1:${await freePort()}`;
   for (const [url, expected] of [[server.url, 'OK'], [nobody, 'not connected']] as const) {
     const { code, output } = await run(`
-      const redis = await openRedis({ url: '${url}', now, random: Math.random });
+      const patience = { deadlineMs: 20_000, connectMs: 20_000 };
+      const redis = await openRedis({ url: '${url}', now, random: Math.random, ...patience });
       console.log(await redis.call(['GET', 'a']).catch((error) => error.message));
     `);
     assert.match(output, new RegExp(expected));

@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import { sendMail } from '../../src/wire/smtp.ts';
 import type { Step } from '../../src/wire/smtp_failure.ts';
 import { toSmtpTarget } from '../../src/wire/smtp_target.ts';
+import { eventually } from '../helpers/mailbox.ts';
 import { envelope, failureOf, generous, password } from '../helpers/smtp_client.ts';
 import { createIdentities } from '../helpers/smtp_identities.ts';
 import type { Identities } from '../helpers/smtp_identities.ts';
@@ -34,7 +35,10 @@ describe('a real server', { skip: noRealServer }, () => {
       const target = toSmtpTarget(`${prefix}localhost:${real.ports[kind]}`);
       const to = `${kind}@example.org`;
       await sendMail(target, { from: 'server@example.org', to }, text, { ...generous, ca: identities.ca });
-      const kept = real.kept.filter((each) => each.to[0] === to);
+      const kept = await eventually('what was kept', () => {
+        const found = real.kept.filter((each) => each.to[0] === to);
+        return found.length === 0 ? undefined : found;
+      });
       assert.deepEqual(kept, [{
         from: 'server@example.org',
         to: [to],

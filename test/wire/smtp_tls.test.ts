@@ -94,12 +94,12 @@ describe('TLS', { skip: noOpenssl, concurrency: 4 }, () => {
 
   test('that never gets going is given up', async () => {
     await withRude({ ehlo: '250-x\r\n250 STARTTLS\r\n' }, {}, async (rude) => {
-      const failure = await failureOf(send(rude, { stepMs: 1000 }));
+      const failure = await failureOf(send(rude, { stepMs: 3000 }));
       assert.deepEqual([failure.step, failure.permanent], ['tls', false]);
     });
     for (const greeting of [undefined, '220 in the clear\r\n']) {
       await withRude({ greeting }, {}, async (rude) => {
-        const failure = await failureOf(send(rude, { stepMs: 1000 }, 'smtps'));
+        const failure = await failureOf(send(rude, { stepMs: 3000 }, 'smtps'));
         assert.deepEqual([failure.step, failure.permanent], ['tls', false]);
       });
     }
