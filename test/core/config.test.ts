@@ -113,7 +113,7 @@ const table: Record<SettingName, { accepted: Record<string, unknown>; refused: s
     accepted: { '*': '*', 'https://a.example, http://localhost:3000': ['https://a.example', 'http://localhost:3000'] },
     refused: [
       ...['a.example', 'https://a.example/', 'https://a.example/x', 'https://a.example:443', 'HTTPS://A.example'],
-      ...['null', '*,https://a.example', 'https://u@a.example', 'file:///a'],
+      ...['null', '*,https://a.example', 'https://u@a.example', 'file:///a', 'https://*.a.example'],
     ],
   },
   BODY_LIMIT: {
