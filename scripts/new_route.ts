@@ -4,6 +4,8 @@
 //
 // Everything is checked before anything is written; exit code 1 and a sentence when it can not be done.
 
+import './require_node.cjs';
+
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 

@@ -3,6 +3,8 @@
 //   node scripts/reading_order.ts            prints the table
 //   node scripts/reading_order.ts --write    puts it into README.md
 
+import './require_node.cjs';
+
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 

@@ -1,3 +1,5 @@
+import './require_node.cjs';
+
 import { existsSync, readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { ReadStream } from 'node:tty';

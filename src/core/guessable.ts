@@ -14,7 +14,7 @@ const ENOUGH_BITS = 80;
 
 /** Whether a key shows little of the randomness that its length could hold: repetitions and words count for nothing. */
 export function isGuessable(key: string): boolean {
-  if (/^(.{1,16}?)\1+$/s.test(key)) return true;
+  if (/^(.+?)\1+$/s.test(key)) return true;
   const characters = [...key.replace(WORDS, '')];
   const counts = new Map<string, number>();
   for (const character of characters) counts.set(character, (counts.get(character) ?? 0) + 1);

@@ -155,7 +155,9 @@ export const origins = (meaning: string) =>
     '* or origins with commas between, such as https://example.com, without a path',
     (value) => {
       if (value.trim() === '*') return '*';
-      const wrong = listed(value).find((item) => !URL.canParse(item) || new URL(item).origin !== item);
+      // Browsers send no wildcard: an origin with one in it would never match.
+      const isOrigin = (item: string) => URL.canParse(item) && new URL(item).origin === item && !item.includes('*');
+      const wrong = listed(value).find((item) => !isOrigin(item));
       return wrong === undefined ? listed(value) : new Wrong(`has "${wrong}"`);
     },
     undefined,

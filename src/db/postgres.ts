@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from '../core/errors.ts';
 import type { Connection, Query } from '../wire/postgres.ts';
-import { ConnectionLost, NoConnection, PostgresError } from '../wire/postgres_errors.ts';
+import { ConnectionLost, Disagreement, NoConnection, PostgresError } from '../wire/postgres_errors.ts';
 import { Pool } from '../wire/postgres_pool.ts';
 import { toPostgresAddress } from '../wire/postgres_url.ts';
 import { applyMigrations } from './postgres_migrate.ts';
@@ -56,9 +56,10 @@ function toFailure(error: unknown): unknown {
   return new Failure('unavailable', undefined, { cause: error, retryAfter: 2 });
 }
 
-/** A wrong password or database (28, 3D): waiting does not help. */
+/** A wrong password or database (28, 3D), or TLS that only one side wants: waiting does not help. */
 function isRefusal(error: unknown): boolean {
   if (error instanceof PostgresError) return /^(28|3D)/.test(error.sqlstate);
+  if (error instanceof Disagreement) return true;
   return error instanceof Error && isRefusal(error.cause);
 }
 

@@ -35,3 +35,8 @@ export class ConnectionLost extends Error {
     this.contagious = contagious;
   }
 }
+
+/** What the server offers or asks for is not what DATABASE_URL says: waiting does not help. */
+export class Disagreement extends Error {
+  override readonly name = 'Disagreement';
+}

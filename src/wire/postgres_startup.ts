@@ -1,6 +1,7 @@
 import { connect as connectTcp, isIP } from 'node:net';
 import type { Socket } from 'node:net';
 import { connect as connectTls, TLSSocket } from 'node:tls';
+import { Disagreement } from './postgres_errors.ts';
 import { Frames, message, readError } from './postgres_messages.ts';
 import { createScram } from './postgres_scram.ts';
 import type { PostgresAddress } from './postgres_url.ts';
@@ -37,9 +38,8 @@ async function encrypt(socket: Socket, { host, sslmode }: PostgresAddress): Prom
   socket.write(sslRequest);
   const answer = await next<Buffer>(socket, 'data');
   socket.pause();
-  if (answer.length !== 1 || answer[0] !== 0x53) {
-    throw new Error(answer[0] === 0x4e ? 'The server offers no TLS.' : 'The server does not answer an SSLRequest.');
-  }
+  if (answer[0] === 0x4e) throw new Disagreement('The server offers no TLS.');
+  if (answer.length !== 1 || answer[0] !== 0x53) throw new Error('The server does not answer an SSLRequest.');
   const encrypted = connectTls({
     socket,
     host,
@@ -48,7 +48,10 @@ async function encrypt(socket: Socket, { host, sslmode }: PostgresAddress): Prom
     rejectUnauthorized: sslmode === 'verify-full',
   });
   encrypted.on('error', () => {});
-  await next(encrypted, 'secureConnect');
+  await next(encrypted, 'secureConnect').catch((error: Error) => {
+    // Set only when a certificate was looked at and found wanting.
+    throw encrypted.authorizationError ? new Disagreement(error.message, { cause: error }) : error;
+  });
   return encrypted;
 }
 
@@ -110,8 +113,8 @@ async function logIn(socket: Socket, frames: Frames, { user, password, database 
     return { kind: body.readInt32BE(0), rest: body.subarray(4) };
   }
   async function scram(mechanisms: string[]): Promise<void> {
-    if (!mechanisms.includes('SCRAM-SHA-256')) throw new Error('The server offers no SCRAM-SHA-256.');
-    if (password === undefined) throw new Error(passwordNeeded);
+    if (!mechanisms.includes('SCRAM-SHA-256')) throw new Disagreement('The server offers no SCRAM-SHA-256.');
+    if (password === undefined) throw new Disagreement(passwordNeeded);
     const exchange = createScram({ password });
     send(writer.saslInitial('SCRAM-SHA-256', exchange.first));
     const challenge = await authentication();
@@ -128,16 +131,18 @@ async function logIn(socket: Socket, frames: Frames, { user, password, database 
     await scram(asked.rest.toString('utf8').split('\0'));
     asked = await authentication();
   } else if (asked.kind === 3) {
-    if (!(socket instanceof TLSSocket)) throw new Error('The server asks for a cleartext password without TLS.');
-    if (password === undefined) throw new Error(passwordNeeded);
+    if (!(socket instanceof TLSSocket)) throw new Disagreement('The server asks for a cleartext password without TLS.');
+    if (password === undefined) throw new Disagreement(passwordNeeded);
     send(writer.password(password));
     asked = await authentication();
   }
   if (asked.kind === 5) {
-    throw new Error("The server wants the password as MD5: set password_encryption = 'scram-sha-256' there, and the " +
-      'password anew.');
+    throw new Disagreement("The server wants the password as MD5: set password_encryption = 'scram-sha-256' there, " +
+      'and the password anew.');
   }
-  if (asked.kind !== 0) throw new Error(`The server wants authentication of kind ${asked.kind}, which is not known.`);
+  if (asked.kind !== 0) {
+    throw new Disagreement(`The server wants authentication of kind ${asked.kind}, which is not known.`);
+  }
   const { type, body } = await inbox.next();
   if (type === message.error) throw readError(body, 0, body.length).error;
   if (type !== message.ready) throw new Error('The server spoke out of turn.');

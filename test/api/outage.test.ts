@@ -127,6 +127,11 @@ describe('while PostgreSQL', { skip: withoutBinaries }, () => {
     const said = await lastWords({ DATABASE_URL: wrong.href });
     assert.match(said, /^The server could not start without its database: database "nothing" does not exist.*\n$/);
   });
+
+  test('has no TLS, a server that must have it ends at once', async () => {
+    const said = await lastWords({ DATABASE_URL: `${cluster.url}?sslmode=require` });
+    assert.equal(said, 'The server could not start without its database: The server offers no TLS.\n');
+  });
 });
 
 test('a server ends at once on URLs that it cannot read, and names them all', async () => {

@@ -113,7 +113,7 @@ const table: Record<SettingName, { accepted: Record<string, unknown>; refused: s
     accepted: { '*': '*', 'https://a.example, http://localhost:3000': ['https://a.example', 'http://localhost:3000'] },
     refused: [
       ...['a.example', 'https://a.example/', 'https://a.example/x', 'https://a.example:443', 'HTTPS://A.example'],
-      ...['null', '*,https://a.example', 'https://u@a.example', 'file:///a'],
+      ...['null', '*,https://a.example', 'https://u@a.example', 'file:///a', 'https://*.a.example'],
     ],
   },
   BODY_LIMIT: {
@@ -273,6 +273,7 @@ test('in production the key must be there and hard to guess, and passwords longe
     ...['0123456789'.repeat(4), '12345678901234567890123456789012', 'abcdefghijklmnopqrstuvwxyz0123456789'],
     ...['your-super-secret-jwt-token-with-at-least-32-characters-long', 'this_is_a_very_secret_key_for_production_use'],
     ...['please-change-this-to-a-long-random-string!!', 'my super secure and private signing key'],
+    'kq3mXr8-Zt5vWy2_Bn7cLd9-'.repeat(2),
   ];
   for (const key of guessable) {
     assert.match(production({ JWT_SECRET: key })[0] ?? key, /^JWT_SECRET: can be guessed; /);

@@ -77,6 +77,24 @@ test('every script of package.json goes through it under its own name', () => {
   }
 });
 
+test('a command that README names stops in the same way when it is run without npm', () => {
+  const source = (command: string) => readFileSync(join(root, command), 'utf8');
+  const asks = /^import '\.\/require_node\.cjs';$/m;
+  const commands = new Set([...source('README.md').matchAll(/\bnode (scripts\/\w+\.ts)/g)].map(([, name]) => name!));
+  const direct = [...commands].filter((command) => asks.test(source(command)));
+  const shared = [...commands].filter((command) => /^import .* from '\.\/shared\.ts';$/m.test(source(command)));
+  assert.deepEqual([...direct, ...shared].sort(), [...commands].sort());
+
+  const old = join(folder, 'old.cjs');
+  writeFileSync(old, "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '22.18.0' } });");
+  for (const command of [direct[0]!, shared[0]!]) {
+    const asOld = ['--require', old, command, '--help'];
+    const { status, stdout, stderr } = spawnSync(process.execPath, asOld, { cwd: root, encoding: 'utf8' });
+    const said = `This needs Node 24.15 or newer and runs on 22.18.0 here; use: npx -y node@24 ${command}\n`;
+    assert.deepEqual({ command, status, stdout, stderr }, { command, status: 1, stdout: '', stderr: said });
+  }
+});
+
 test('.npmrc leaves npx able to fetch a Node: that package unpacks itself in an install script', () => {
   assert.doesNotMatch(readFileSync(join(root, '.npmrc'), 'utf8'), /ignore-scripts/);
 });

@@ -62,7 +62,7 @@ export function accountRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLe
       replies: { 202: null },
       failures: ['mail_unavailable'],
       async handler({ app, body, exchange, now }) {
-        if (!app.sendsMail) throw new Failure('mail_unavailable');
+        assertSendsMail(app);
         await app.db.write([queueMail(app.db, 'password_reset', body.email, now)]);
         app.jobs.wake();
         app.event(exchange, 'auth.password_forgotten', { email: body.email });
@@ -110,7 +110,7 @@ export function accountRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLe
       replies: { 202: null },
       failures: ['mail_unavailable'],
       async handler({ app, caller: { user }, exchange, now }) {
-        if (!app.sendsMail) throw new Failure('mail_unavailable');
+        assertSendsMail(app);
         await app.db.write([queueMail(app.db, 'email_verification', user.email, now)]);
         app.jobs.wake();
         app.event(exchange, 'auth.email_verification_requested', { user_id: user.id });
@@ -140,6 +140,11 @@ export function accountRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLe
       },
     }),
   ];
+}
+
+/** Not before somebody has set MAIL_URL: nothing that passes within seconds. */
+function assertSendsMail({ sendsMail }: App): void {
+  if (!sendsMail) throw new Failure('mail_unavailable', undefined, { retryAfter: 3600 });
 }
 
 /** Parts of the write that changes a password: its owner is told, and what could have reset it no longer does. */
