@@ -1,7 +1,5 @@
 // A new kind of thing that belongs to a user: table, verbs, schemas, routes and a test, to be changed from there.
 //
-//   node scripts/new_route.ts things [thing]     the table's name, and what one of them is called if not that without s
-//
 // Everything is checked before anything is written; exit code 1 and a sentence when it can not be done.
 
 import './require_node.cjs';
@@ -12,6 +10,15 @@ import { join } from 'node:path';
 const root = join(import.meta.dirname, '..');
 const templates = join(import.meta.dirname, 'new_route');
 const read = (file: string): string => readFileSync(join(root, file), 'utf8');
+
+const HELP = `Usage: node scripts/new_route.ts THINGS [THING]
+
+Writes a table with its migrations, verbs, schemas, routes and a test that passes, for things that belong to a user;
+change them from there.
+
+  THINGS   the table's name, in small letters, as in order_items
+  THING    what one of them is called, when that is not the name without its s
+`;
 
 class Refused extends Error {}
 
@@ -78,6 +85,7 @@ function insertBefore(file: string, source: string, place: RegExp, text: string)
 /** What changes in files that are there: the list of routes, and what the tag of the new ones is about. */
 function changedFiles({ things, words, camelOne }: Names): [file: string, text: string][] {
   const routes = `${camelOne}Routes`;
+  const tag = words!.includes(' ') ? `'${words}'` : words;
   const [router, about] = ['src/api/router.ts', 'src/api/about.ts'];
   const imports = [...read(router).matchAll(/^import .* '(\.\/routes\/\w+\.ts)';\n/gm)];
   const line = `import { ${routes} } from './routes/${things}.ts';\n`;
@@ -86,12 +94,13 @@ function changedFiles({ things, words, camelOne }: Names): [file: string, text: 
   const imported = insertBefore(router, read(router), place, line);
   return [
     [router, insertBefore(router, imported, /^ {2}\.\.\.systemRoutes/m, `  ...${routes},\n`)],
-    [about, insertBefore(about, read(about), /^ {4}system:/m, `    '${words}': 'The own ${words}.',\n`)],
+    [about, insertBefore(about, read(about), /^ {4}system:/m, `    ${tag}: 'Your own ${words}.',\n`)],
   ];
 }
 
 function main([many = '', one = singular(many), ...others]: readonly string[]): void {
-  if (many === '' || others.length > 0) throw new Refused('Usage: node scripts/new_route.ts things [thing]');
+  if (many === '--help' || many === '-h') return void process.stdout.write(HELP);
+  if (many === '' || others.length > 0) throw new Refused(HELP.split('\n')[0]);
   checkNames(many, one);
   const names = namesOf(many, one);
   const made = newFiles(names, nextVersion()).map(([file, template]): [file: string, text: string] => {
@@ -103,7 +112,7 @@ function main([many = '', one = singular(many), ...others]: readonly string[]): 
   for (const [file, text] of [...made, ...changed]) writeFileSync(join(root, file), text);
   for (const [file] of made) console.log(`made     ${file}`);
   for (const [file] of changed) console.log(`changed  ${file}`);
-  console.log(`\nnode --test test/api/${many}.test.ts`);
+  console.log(`\nTest it: node --test test/api/${many}.test.ts`);
 }
 
 if (import.meta.main) {

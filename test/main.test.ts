@@ -100,6 +100,8 @@ suite('main', { concurrency: 2 }, () => {
       [/^The server could not start: .*short\.key holds no key/, ['--port', '0'], { DATABASE_URL: 'sqlite:./short' }],
       [/^DATABASE_URL: that file is no SQLite database; accepted: /, ['--port', '0'], { DATABASE_URL: 'sqlite:./text.db' }],
       [/^DATABASE_URL: .*directory can't be used: it is a folder; /, ['--port', '0'], { DATABASE_URL: 'sqlite:./directory' }],
+      [/^DATABASE_URL: .*text\.db can't be used: it is no folder; /, ['--port', '0'], { DATABASE_URL: 'sqlite:text.db/a' }],
+      [/^DATABASE_URL: \/proc can't be used: [\w ]+; /, ['--port', '0'], { DATABASE_URL: 'sqlite:/proc/app.db' }],
     ];
     await Promise.all(
       hindrances.map(async ([sentence, argv, env]) => {

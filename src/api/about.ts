@@ -11,7 +11,7 @@ says in \`Retry-After\` when to come again. Unknown fields are refused and nothi
   /** By the `tag` of routes, in the order in which they are shown. */
   tags: {
     auth: 'Opening an account, and starting, continuing and ending sessions.',
-    users: 'The own account and where it is logged in.',
+    users: 'Your own account, and where it is logged in.',
     administration: 'All accounts, for administrators.',
     public: 'Open to anyone.',
     system: 'Health, figures and this documentation.',

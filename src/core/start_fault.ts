@@ -6,9 +6,13 @@ const WORDS: Readonly<Record<string, string>> = {
   EROFS: 'the file system is read-only',
   EISDIR: 'it is a folder',
   ENOTDIR: 'part of its path is no folder',
+  EEXIST: 'it is no folder',
   ENOENT: 'its folder can not be made',
   ENOSPC: 'the disk is full',
 };
+
+/** The first file that is written beside the database: its folder is what can't be used. */
+const KEY_IN_THE_MAKING = /[/\\][^/\\]+\.key\.[0-9a-f]{12}$/;
 
 /** SQLite's result code for a file that holds something else (SQLITE_NOTADB). */
 const NOT_A_DATABASE = 26;
@@ -29,11 +33,14 @@ export function startFault(error: unknown, { host, port }: { host: string; port:
   if (code === 'ENOTSUP') return 'WORKERS: threads can not share a port on this system; accepted here: 1';
   if (path !== undefined) {
     const why = WORDS[code ?? ''] ?? message;
-    return `DATABASE_URL: ${path} can't be used: ${why}; accepted: sqlite:FILE in a folder that this user may write`;
+    const place = path.replace(KEY_IN_THE_MAKING, '');
+    return `DATABASE_URL: ${place} can't be used: ${why}; accepted: sqlite:FILE in a folder that this user may write`;
   }
   if ((error as { errcode?: number }).errcode === NOT_A_DATABASE) {
     return 'DATABASE_URL: that file is no SQLite database; accepted: sqlite:FILE where FILE is one, or is not there yet';
   }
-  if (code === 'unavailable') return `The server could not start without its database: ${rootOf(error)}`;
+  if (code === 'unavailable') {
+    return `DATABASE_URL: the database can't be used: ${rootOf(error)}; accepted: one that lets this user in`;
+  }
   return `The server could not start: ${message}${cause instanceof Error ? ` (${rootOf(cause)})` : ''}`;
 }

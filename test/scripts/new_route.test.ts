@@ -39,6 +39,14 @@ suite('node scripts/new_route.ts', () => {
     assert.deepEqual(files(), untouched);
   });
 
+  test('says what it does when asked', () => {
+    const untouched = files();
+    const { status, stdout, stderr } = newRoute('--help');
+    assert.deepEqual([status, stderr], [0, '']);
+    assert.match(stdout, /^Usage: node scripts\/new_route\.ts THINGS \[THING\]\n/);
+    assert.deepEqual(files(), untouched);
+  });
+
   test('gives files that follow the types, the layers and the style, and whose test passes at once', () => {
     const untouched = files();
     for (const argv of [['things'], ['order_items'], ['companies'], ['boxes'], ['mice', 'mouse']]) {
