@@ -16,7 +16,11 @@ const folder = new URL('../../src/http/docs/', import.meta.url);
 const load = (name: string): Promise<any> => import(new URL(name, folder).href);
 const run = promisify(execFile);
 
-const { html, contentSecurityPolicy } = createDocs();
+const { html, contentSecurityPolicy } = createDocs({
+  title: 'Things & more',
+  version: '1.2.3',
+  description: 'One of `<things>`.\n\nAnother.',
+});
 const inside = (tag: string) =>
   [...html.matchAll(new RegExp(`<${tag}(?: [^>]*)?>([^]*?)</${tag}>`, 'g'))].map((match) => match[1]!);
 const [style, script] = [inside('style')[0]!, inside('script')[0]!];
@@ -41,6 +45,11 @@ test('The policy allows the one style and the one script of the page by their ha
 
 test('The page is smaller than 60 KB', () => {
   assert.ok(Buffer.byteLength(html) < 60_000, `${Buffer.byteLength(html)} bytes`);
+});
+
+test('What is known of the API is in the page from the start, as text', () => {
+  assert.ok(html.includes('<title>Things &#38; more 1.2.3</title>'));
+  assert.ok(html.includes('<p>One of <code>&#60;things&#62;</code>.</p><p>Another.</p>'));
 });
 
 test('The page names no other host and has no inline handler or style attribute', () => {

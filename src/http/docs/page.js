@@ -2,7 +2,7 @@ import { createAccount } from './account.js';
 import { readDocument } from './document.js';
 import { byId, h, methodView, prose } from './dom.js';
 import { createOperation } from './operation.js';
-import { base, send, whyNoAnswer } from './request.js';
+import { send, whyNoAnswer } from './request.js';
 import { createSession } from './session.js';
 import { exampleView, propertiesView } from './shape.js';
 
@@ -11,6 +11,7 @@ const nav = byId('contents');
 const search = byId('search');
 const found = byId('found');
 let sections = [];
+let schemas = [];
 let opened = [];
 
 const allCards = () => sections.flatMap((section) => section.cards);
@@ -33,12 +34,6 @@ async function load() {
 }
 
 function show(api) {
-  document.title = api.version ? `${api.title} ${api.version}` : api.title;
-  byId('title').textContent = api.title;
-  byId('version').textContent = api.version;
-  byId('description').replaceChildren(...prose(api.description));
-  byId('base').textContent = base();
-
   const pathOf = (end) => api.operations.find(({ path }) => path.endsWith(`/auth/${end}`))?.path;
   const routes = Object.fromEntries(['login', 'register', 'refresh', 'logout'].map((end) => [end, pathOf(end)]));
   const session = createSession({ routes, post, changed });
@@ -54,7 +49,8 @@ function show(api) {
   sections = api.tags.map((tag) => createSection(tag, page));
   main.replaceChildren(...sections.map((section) => section.element));
   if (sections.length === 0) main.append(h('p.notice', 'This API describes no operations.'));
-  if (api.schemas.length > 0) main.append(createSchemas(api.schemas));
+  schemas = api.schemas.map(createSchema);
+  if (schemas.length > 0) main.append(createSchemas(schemas));
   nav.replaceChildren(...sections.map((section) => section.contents));
   byId('tools').inert = false;
   filter();
@@ -78,17 +74,20 @@ function createSection(tag, page) {
 }
 
 const createSchemas = (schemas) =>
-  h('section.tag', { id: 'schemas' }, h('h2', 'Schemas'), h('div.group', schemas.map(createSchema)));
+  h('section.tag', { id: 'schemas' }, h('h2', 'Schemas'), h('div.group', schemas.map((schema) => schema.element)));
 
 function createSchema([name, schema]) {
   const body = h('div.details.single');
   const element = h('details.schema', { id: `schema-${name}`, tabindex: '-1' },
     h('summary', h('code', name)), body);
-  element.addEventListener('toggle', () => {
-    if (!element.open || body.childElementCount > 0) return;
-    body.append(...prose(schema.description ?? ''), propertiesView(schema), exampleView(schema));
-  });
-  return element;
+  function set(open) {
+    if (open && body.childElementCount === 0) {
+      body.append(...prose(schema.description ?? ''), propertiesView(schema), exampleView(schema));
+    }
+    element.open = open;
+  }
+  element.addEventListener('toggle', () => set(element.open));
+  return { element, set, isOpen: () => element.open };
 }
 
 /** Shows the operations that have every word searched for. */
@@ -101,8 +100,7 @@ function filter() {
     element.hidden = contents.hidden = matching.length === 0;
     count += matching.length;
   }
-  const schemas = byId('schemas');
-  if (schemas) schemas.hidden = words.length > 0;
+  if (schemas.length > 0) byId('schemas').hidden = words.length > 0;
   found.hidden = words.length === 0;
   found.textContent = count === 0 ? `Nothing here matches “${search.value.trim()}”.` : `${count} found.`;
 }
@@ -115,15 +113,14 @@ function goTo(hash) {
   } catch {
     // The text is its own name then.
   }
-  const card = allCards().find(({ operation }) => operation.id === id);
-  const target = card?.element ?? (id.startsWith('schema-') ? byId(id) : null);
-  if (target === null) return;
+  const card = [...allCards(), ...schemas].find(({ element }) => element.id === id);
+  if (card === undefined) return;
+  const target = card.element;
   if (target.hidden || target.closest('[hidden]')) {
     search.value = '';
     filter();
   }
-  if (card) card.set(true);
-  else target.open = true;
+  card.set(true);
   target.scrollIntoView();
   target.focus({ preventScroll: true });
 }
@@ -142,7 +139,7 @@ function onKey(event) {
   }
   const first = allCards().find((card) => !card.element.hidden);
   if (event.key === 'Enter' && first) {
-    history.replaceState(null, '', `#${first.operation.id}`);
+    history.replaceState(null, '', `#${first.element.id}`);
     goTo(location.hash);
   }
 }
@@ -151,7 +148,7 @@ search.addEventListener('input', filter);
 document.addEventListener('keydown', onKey);
 addEventListener('hashchange', () => goTo(location.hash));
 addEventListener('beforeprint', () => {
-  opened = allCards().filter((card) => !card.isOpen());
+  opened = [...allCards(), ...schemas].filter((card) => !card.isOpen());
   for (const card of opened) card.set(true);
 });
 addEventListener('afterprint', () => {
