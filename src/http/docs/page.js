@@ -1,15 +1,14 @@
 import { createAccount } from './account.js';
-import { readDocument } from './document.js';
+import { isObject, readDocument } from './document.js';
 import { byId, h, methodView, prose } from './dom.js';
 import { createOperation } from './operation.js';
-import { send, whyNoAnswer } from './request.js';
+import { send } from './request.js';
 import { createSession } from './session.js';
 import { exampleView, propertiesView } from './shape.js';
 
 const main = byId('operations');
 const nav = byId('contents');
 const search = byId('search');
-const found = byId('found');
 let sections = [];
 let schemas = [];
 let opened = [];
@@ -22,13 +21,12 @@ async function load() {
   try {
     const answer = await send({ method: 'GET', target: '/openapi.json', headers: {} });
     if (answer.status !== 200) throw new Error(`The server answered ${answer.status}. ${answer.json?.detail ?? ''}`);
-    if (answer.json === undefined) throw new Error('What the server sent is not JSON.');
+    if (!isObject(answer.json)) throw new Error('What the server sent is no such description.');
     show(readDocument(answer.json));
   } catch (error) {
     const retry = h('button.primary', { onclick: () => void load() }, 'Load again');
-    const why = error.name === 'Error' ? error.message : whyNoAnswer(error);
     main.replaceChildren(h('div.notice', { role: 'alert' },
-      h('h2', 'The description of this API did not load'), h('p', why), retry));
+      h('h2', 'The description of this API did not load'), h('p', error.message), retry));
   }
   main.removeAttribute('aria-busy');
 }
@@ -77,7 +75,7 @@ const createSchemas = (schemas) =>
   h('section.tag', { id: 'schemas' }, h('h2', 'Schemas'), h('div.group', schemas.map((schema) => schema.element)));
 
 function createSchema([name, schema]) {
-  const body = h('div.details.single');
+  const body = h('div.about');
   const element = h('details.schema', { id: `schema-${name}`, tabindex: '-1' },
     h('summary', h('code', name)), body);
   function set(open) {
@@ -101,8 +99,9 @@ function filter() {
     count += matching.length;
   }
   if (schemas.length > 0) byId('schemas').hidden = words.length > 0;
-  found.hidden = words.length === 0;
-  found.textContent = count === 0 ? `Nothing here matches “${search.value.trim()}”.` : `${count} found.`;
+  byId('intro').hidden = words.length > 0;
+  const inWords = count === 0 ? `Nothing here matches “${search.value.trim()}”.` : `${count} found.`;
+  byId('found').textContent = words.length === 0 ? '' : inWords;
 }
 
 /** Opens and shows what a deep link names. */
