@@ -249,8 +249,9 @@ function lazyDocuments(routes: readonly Route<App>[], version: string): App['doc
       return (openapi ??= JSON.stringify(toOpenApi(routes, { ...about, version })));
     },
     async docs() {
+      const { about } = await import('./api/about.ts');
       const { createDocs } = await import('./http/docs.ts');
-      return (docs ??= createDocs());
+      return (docs ??= createDocs({ ...about, version }));
     },
   };
 }

@@ -63,6 +63,8 @@ export interface Page {
   press(key: string): Promise<void>;
   /** Types into whatever has the focus. */
   type(text: string): Promise<void>;
+  /** Gives the page a processor so many times slower. */
+  slowDown(factor: number): Promise<void>;
   /** Lets requests for these URLs fail (`*` is a wildcard). */
   block(urls: string[]): Promise<void>;
   /** A PNG of the whole page, or of what is in view. */
@@ -201,6 +203,7 @@ async function createPage(send: Send, listen: (listener: Listener) => void): Pro
       await send('Input.dispatchKeyEvent', { type: 'keyUp', ...event, text: undefined });
     },
     type: (text) => send('Input.insertText', { text }),
+    slowDown: (factor) => send('Emulation.setCPUThrottlingRate', { rate: factor }),
     block: (urls) => send('Network.setBlockedURLs', { urls }),
     async screenshot(path, { whole } = { whole: false }) {
       const { data } = await send('Page.captureScreenshot', { captureBeyondViewport: whole });

@@ -16,7 +16,11 @@ const folder = new URL('../../src/http/docs/', import.meta.url);
 const load = (name: string): Promise<any> => import(new URL(name, folder).href);
 const run = promisify(execFile);
 
-const { html, contentSecurityPolicy } = createDocs();
+const { html, contentSecurityPolicy } = createDocs({
+  title: 'Things & more',
+  version: '1.2.3',
+  description: 'One of `<things>`.\n\nAnother.',
+});
 const inside = (tag: string) =>
   [...html.matchAll(new RegExp(`<${tag}(?: [^>]*)?>([^]*?)</${tag}>`, 'g'))].map((match) => match[1]!);
 const [style, script] = [inside('style')[0]!, inside('script')[0]!];
@@ -43,6 +47,11 @@ test('The page is smaller than 60 KB', () => {
   assert.ok(Buffer.byteLength(html) < 60_000, `${Buffer.byteLength(html)} bytes`);
 });
 
+test('What is known of the API is in the page from the start, as text', () => {
+  assert.ok(html.includes('<title>Things &#38; more 1.2.3</title>'));
+  assert.ok(html.includes('<p>One of <code>&#60;things&#62;</code>.</p><p>Another.</p>'));
+});
+
 test('The page names no other host and has no inline handler or style attribute', () => {
   assert.deepEqual(html.match(/\b(?:https?|wss?):\/\/\w+/g), null);
   assert.deepEqual(style.match(/url\(|@import/g), null);
@@ -57,9 +66,9 @@ test('The script is one program that makes no markup of texts and stores nothing
 });
 
 test('Texts are readable in both themes: contrast is at least 4.5 to 1, that of the edges of controls 3 to 1', () => {
-  const [light, dark] = readFileSync(new URL('style.css', folder), 'utf8').split('prefers-color-scheme: dark');
-  for (const theme of [light!, dark!.slice(0, dark!.indexOf('* {'))]) {
-    const colour = (name: string) => new RegExp(`--${name}: (#\\w{6});`).exec(theme)![1]!;
+  const sheet = readFileSync(new URL('style.css', folder), 'utf8');
+  for (const theme of [1, 2]) {
+    const colour = (name: string) => new RegExp(`--${name}: light-dark\\((#\\w{6}), (#\\w{6})\\);`).exec(sheet)![theme]!;
     const washes = ['good', 'info', 'warn', 'bad'].map((name) => [name, `${name}-wash`, 4.5] as const);
     const texts = ['ink', 'soft', 'accent', 'bad', 'key', 'text', 'atom'].flatMap((name) =>
       ['ground', 'paper', 'sunk'].map((behind) => [name, behind, 4.5] as const),

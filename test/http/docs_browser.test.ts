@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync } from 'node:fs';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { after, before, suite, test } from 'node:test';
 
+import { createDocs } from '../../src/http/docs.ts';
 import { findChromium, openBrowser } from '../helpers/chromium.ts';
 import type { Browser, Page } from '../helpers/chromium.ts';
 import { startServer } from '../helpers/server.ts';
@@ -13,6 +17,7 @@ import { VISITOR } from '../helpers/visitor.ts';
 
 const chromium = findChromium();
 const skip = chromium === undefined && 'chromium is not installed (apt-get install chromium)';
+const PROBLEM = { 'Content-Type': 'application/problem+json' };
 const SCREENS = [['phone', 390, 844], ['tablet', 820, 1100], ['desktop', 1440, 1000]] as const;
 
 suite('The page at /docs in a browser', { skip }, () => {
@@ -171,7 +176,9 @@ suite('The page at /docs in a browser', { skip }, () => {
       await page.press('/');
       await page.type('zzz');
       assert.equal(await page.evaluate(`$('#found').textContent`), 'Nothing here matches “zzz”.');
+      assert.ok(await page.evaluate(`!$('#intro').checkVisibility()`));
       await page.press('Escape');
+      assert.ok(await page.evaluate(`$('#intro').checkVisibility()`));
       assert.ok(await page.evaluate(`$$('article').every((card) => !card.hidden)`));
     });
   });
@@ -205,6 +212,42 @@ suite('The page at /docs in a browser', { skip }, () => {
     await page.until(`document.querySelector('#ping')`);
   });
 
+  test('shows a spent limit filling again, and says how long a login has to wait', async (t) => {
+    const limited = await startServer({ RATE_LIMIT_DEFAULT: '2/2s', RATE_LIMIT_LOGIN: '1/60s' });
+    t.after(() => limited.close());
+    await visit(
+      async (page) => {
+        for (let tries = 0; tries < 3; tries++) await page.evaluate(`tryOut('ping')`);
+        assert.equal(await page.evaluate(`$('#ping .result .status').textContent`), '429 Too Many Requests');
+        assert.equal(await page.evaluate(`$('#ping .limit').textContent`), 'defaultnone left, next in 1 s');
+        await page.until(`$('#ping .limit').textContent === 'default2 of 2 left'`);
+        limited.clock.advance(2000);
+        await page.evaluate(`logIn('bob@example.com', 'wrong')`);
+        const refused = await page.evaluate(`logIn('bob@example.com', 'wrong')`);
+        assert.equal(refused, 'Not logged in|Too Many Requests: try again in 60 seconds.');
+      },
+      { url: limited.url },
+    );
+  });
+
+  test('says what was wrong with an answer, and does not blame the network for it', async (t) => {
+    const answers: [RegExp, (response: http.ServerResponse) => void][] = [
+      [/answered 503\. Not now\./, (to) => to.writeHead(503, PROBLEM).end('{"detail":"Not now."}')],
+      [/no such description/, (to) => to.writeHead(200, PROBLEM).end('null')],
+      [/broke off/, (to) => to.writeHead(200, { ...PROBLEM, 'Content-Length': 9 }).write('{', () => to.destroy())],
+      [/describes no operations/, (to) => to.writeHead(200, PROBLEM).end('{}')],
+    ];
+    for (const [words, answer] of answers) {
+      const { html } = createDocs({ title: 'Any', version: '1', description: '' });
+      const lame = http.createServer(({ url }, to) => (url === '/docs' ? to.end(html) : answer(to)));
+      await once(lame.listen(0, '127.0.0.1'), 'listening');
+      t.after(() => lame.close());
+      await visit(async (page) => assert.match(await page.evaluate(`$('main').textContent`), words), {
+        url: `http://127.0.0.1:${(lame.address() as AddressInfo).port}`,
+      });
+    }
+  });
+
   test('says so when the server has gone', async (t) => {
     const shortLived = await startServer({ SHUTDOWN_TIMEOUT: '100ms' });
     let closing: Promise<void> | undefined;
@@ -219,19 +262,21 @@ suite('The page at /docs in a browser', { skip }, () => {
     );
   });
 
-  test('hardly moves while it loads: the cumulative layout shift counts as good', async () => {
-    for (const width of [390, 1440]) {
+  test('does not move while it loads, be the screen narrow or wide and the processor slow', async () => {
+    for (const [width, hash] of [[320, ''], [390, '#getMe'], [620, '#schema-User'], [960, ''], [1440, '#schema-User']]) {
       const page = await browser.newPage();
-      await page.look({ width, height: 900 });
-      await page.goto(`${server.url}/docs`);
+      await page.look({ width: Number(width), height: 900 });
+      await page.slowDown(4);
+      await page.goto(`${server.url}/docs${hash}`);
       await page.until(`document.querySelector('#ping')`);
-      const shift = await page.evaluate<number>(`new Promise((done) => {
-        let sum = 0;
-        const add = (list) => list.getEntries().forEach((entry) => (sum += entry.value));
+      const moved = await page.evaluate<string[]>(`new Promise((done) => {
+        const moved = [];
+        const add = (list) => moved.push(...list.getEntries().flatMap(({ value, sources }) =>
+          [value, ...sources.map(({ node }) => node?.outerHTML?.slice(0, 80))]));
         new PerformanceObserver(add).observe({ type: 'layout-shift', buffered: true });
-        setTimeout(() => done(sum), 200);
+        setTimeout(() => done(moved), 200);
       })`);
-      assert.ok(shift < 0.1, `${shift} at ${width}`);
+      assert.deepEqual(moved, [], `at ${width}${hash}`);
     }
   });
 

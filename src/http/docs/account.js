@@ -1,5 +1,4 @@
 import { announce, byId } from './dom.js';
-import { whyNoAnswer } from './request.js';
 import { claimsOf } from './session.js';
 
 /** The account panel of page.html, brought to life. Returns what draws it after a change. */
@@ -37,14 +36,14 @@ export function createAccount(session, routes) {
       announce(`Logged in as ${email.value}`);
       logOutButton.focus();
     } catch (error) {
-      fault.textContent = error.name === 'Error' ? error.message : whyNoAnswer(error);
+      fault.textContent = error.message;
     }
     form.removeAttribute('aria-busy');
   }
 
   /** Two lines: who, and how long. */
   function inWords({ access, refresh, email: address, until, ended }) {
-    if (ended) return ['The session has ended', 'Log in again to go on.'];
+    if (ended) return ['The session has ended', ''];
     if (!access) return ['Not logged in', ''];
     const claims = claimsOf(access);
     const name = address || (refresh ? 'Logged in' : 'With a pasted token');
@@ -61,7 +60,7 @@ export function createAccount(session, routes) {
     [who.textContent, byId('account-until').textContent] = inWords(state);
     who.classList.toggle('in', state.access !== '');
     if (document.activeElement !== tokenField) tokenField.value = state.access;
-    logOutButton.hidden = state.access === '';
+    byId('account-session').hidden = state.access === '';
     byId('account-login').hidden = routes.login === undefined || state.refresh !== '';
   };
 }

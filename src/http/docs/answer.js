@@ -42,9 +42,8 @@ function limitBar({ name, quota, windowSeconds, left, nextIn, fullIn }) {
     words.textContent = next > 0
       ? `none left, next in ${next} s`
       : `${now} of ${quota} left${seconds > 0 ? `, all in ${seconds} s` : ''}`;
-    if (share === 1 || !element.isConnected) clearInterval(timer);
   }
-  const timer = setInterval(draw, 1000);
+  const timer = setInterval(() => (element.isConnected ? draw() : clearInterval(timer)), 1000);
   draw();
   return element;
 }

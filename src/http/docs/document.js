@@ -22,11 +22,7 @@ export function readDocument(root) {
   );
   const described = new Map(list(root.tags).map((tag) => [string(object(tag).name), string(object(tag).description)]));
   const tags = new Set([...described.keys(), ...operations.map((operation) => operation.tag)]);
-  const info = object(root.info);
   return {
-    title: string(info.title) || 'API',
-    version: string(info.version),
-    description: string(info.description),
     operations,
     tags: [...tags]
       .map((name) => ({

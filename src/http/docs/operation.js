@@ -105,5 +105,5 @@ export function createOperation(operation, page) {
   const codes = operation.refusals.map((refusal) => refusal.code);
   const { description, tag } = operation;
   const words = [method, path, summary, id, description, tag, role, ...codes].join(' ').toLowerCase();
-  return { element, operation, set, isOpen: () => !details.hidden, sessionChanged, words };
+  return { element, set, isOpen: () => !details.hidden, sessionChanged, words };
 }

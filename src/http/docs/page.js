@@ -1,16 +1,16 @@
 import { createAccount } from './account.js';
-import { readDocument } from './document.js';
+import { isObject, readDocument } from './document.js';
 import { byId, h, methodView, prose } from './dom.js';
 import { createOperation } from './operation.js';
-import { base, send, whyNoAnswer } from './request.js';
+import { send } from './request.js';
 import { createSession } from './session.js';
 import { exampleView, propertiesView } from './shape.js';
 
 const main = byId('operations');
 const nav = byId('contents');
 const search = byId('search');
-const found = byId('found');
 let sections = [];
+let schemas = [];
 let opened = [];
 
 const allCards = () => sections.flatMap((section) => section.cards);
@@ -21,24 +21,17 @@ async function load() {
   try {
     const answer = await send({ method: 'GET', target: '/openapi.json', headers: {} });
     if (answer.status !== 200) throw new Error(`The server answered ${answer.status}. ${answer.json?.detail ?? ''}`);
-    if (answer.json === undefined) throw new Error('What the server sent is not JSON.');
+    if (!isObject(answer.json)) throw new Error('What the server sent is no such description.');
     show(readDocument(answer.json));
   } catch (error) {
     const retry = h('button.primary', { onclick: () => void load() }, 'Load again');
-    const why = error.name === 'Error' ? error.message : whyNoAnswer(error);
     main.replaceChildren(h('div.notice', { role: 'alert' },
-      h('h2', 'The description of this API did not load'), h('p', why), retry));
+      h('h2', 'The description of this API did not load'), h('p', error.message), retry));
   }
   main.removeAttribute('aria-busy');
 }
 
 function show(api) {
-  document.title = api.version ? `${api.title} ${api.version}` : api.title;
-  byId('title').textContent = api.title;
-  byId('version').textContent = api.version;
-  byId('description').replaceChildren(...prose(api.description));
-  byId('base').textContent = base();
-
   const pathOf = (end) => api.operations.find(({ path }) => path.endsWith(`/auth/${end}`))?.path;
   const routes = Object.fromEntries(['login', 'register', 'refresh', 'logout'].map((end) => [end, pathOf(end)]));
   const session = createSession({ routes, post, changed });
@@ -54,7 +47,8 @@ function show(api) {
   sections = api.tags.map((tag) => createSection(tag, page));
   main.replaceChildren(...sections.map((section) => section.element));
   if (sections.length === 0) main.append(h('p.notice', 'This API describes no operations.'));
-  if (api.schemas.length > 0) main.append(createSchemas(api.schemas));
+  schemas = api.schemas.map(createSchema);
+  if (schemas.length > 0) main.append(createSchemas(schemas));
   nav.replaceChildren(...sections.map((section) => section.contents));
   byId('tools').inert = false;
   filter();
@@ -78,17 +72,20 @@ function createSection(tag, page) {
 }
 
 const createSchemas = (schemas) =>
-  h('section.tag', { id: 'schemas' }, h('h2', 'Schemas'), h('div.group', schemas.map(createSchema)));
+  h('section.tag', { id: 'schemas' }, h('h2', 'Schemas'), h('div.group', schemas.map((schema) => schema.element)));
 
 function createSchema([name, schema]) {
-  const body = h('div.details.single');
+  const body = h('div.about');
   const element = h('details.schema', { id: `schema-${name}`, tabindex: '-1' },
     h('summary', h('code', name)), body);
-  element.addEventListener('toggle', () => {
-    if (!element.open || body.childElementCount > 0) return;
-    body.append(...prose(schema.description ?? ''), propertiesView(schema), exampleView(schema));
-  });
-  return element;
+  function set(open) {
+    if (open && body.childElementCount === 0) {
+      body.append(...prose(schema.description ?? ''), propertiesView(schema), exampleView(schema));
+    }
+    element.open = open;
+  }
+  element.addEventListener('toggle', () => set(element.open));
+  return { element, set, isOpen: () => element.open };
 }
 
 /** Shows the operations that have every word searched for. */
@@ -101,10 +98,10 @@ function filter() {
     element.hidden = contents.hidden = matching.length === 0;
     count += matching.length;
   }
-  const schemas = byId('schemas');
-  if (schemas) schemas.hidden = words.length > 0;
-  found.hidden = words.length === 0;
-  found.textContent = count === 0 ? `Nothing here matches “${search.value.trim()}”.` : `${count} found.`;
+  if (schemas.length > 0) byId('schemas').hidden = words.length > 0;
+  byId('intro').hidden = words.length > 0;
+  const inWords = count === 0 ? `Nothing here matches “${search.value.trim()}”.` : `${count} found.`;
+  byId('found').textContent = words.length === 0 ? '' : inWords;
 }
 
 /** Opens and shows what a deep link names. */
@@ -115,15 +112,14 @@ function goTo(hash) {
   } catch {
     // The text is its own name then.
   }
-  const card = allCards().find(({ operation }) => operation.id === id);
-  const target = card?.element ?? (id.startsWith('schema-') ? byId(id) : null);
-  if (target === null) return;
+  const card = [...allCards(), ...schemas].find(({ element }) => element.id === id);
+  if (card === undefined) return;
+  const target = card.element;
   if (target.hidden || target.closest('[hidden]')) {
     search.value = '';
     filter();
   }
-  if (card) card.set(true);
-  else target.open = true;
+  card.set(true);
   target.scrollIntoView();
   target.focus({ preventScroll: true });
 }
@@ -142,7 +138,7 @@ function onKey(event) {
   }
   const first = allCards().find((card) => !card.element.hidden);
   if (event.key === 'Enter' && first) {
-    history.replaceState(null, '', `#${first.operation.id}`);
+    history.replaceState(null, '', `#${first.element.id}`);
     goTo(location.hash);
   }
 }
@@ -151,7 +147,7 @@ search.addEventListener('input', filter);
 document.addEventListener('keydown', onKey);
 addEventListener('hashchange', () => goTo(location.hash));
 addEventListener('beforeprint', () => {
-  opened = allCards().filter((card) => !card.isOpen());
+  opened = [...allCards(), ...schemas].filter((card) => !card.isOpen());
   for (const card of opened) card.set(true);
 });
 addEventListener('afterprint', () => {

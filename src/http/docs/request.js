@@ -21,13 +21,18 @@ export function requestOf(operation, { values, body }, token) {
   return { method: operation.method, target: path + (query.size > 0 ? `?${query}` : ''), headers, body };
 }
 
-/** Sends it and reads the answer to its end. Throws when there is none. `ms` counts both. */
+/** Sends it and reads the answer to its end. When there is none, the error says why. `ms` counts both. */
 export async function send({ method, target, headers, body }) {
   const start = performance.now();
   const signal = AbortSignal.timeout(TIMEOUT_MS);
   const options = { method, headers, body, signal, cache: 'no-store', credentials: 'omit' };
-  const response = await fetch(base() + target, options);
-  const text = await response.text();
+  const request = new Request(base() + target, options);
+  const otherwise = (why) => (error) => {
+    throw new Error(error.name === 'TimeoutError' ? `No answer within ${TIMEOUT_MS / 1000} seconds.` : why);
+  };
+  const unreachable = `No answer: the server at ${base()} cannot be reached. Is it still running?`;
+  const response = await fetch(request).catch(otherwise(unreachable));
+  const text = await response.text().catch(otherwise('The answer broke off.'));
   return {
     status: response.status,
     reason: response.statusText,
@@ -46,9 +51,3 @@ function parsed(type, text) {
     return undefined;
   }
 }
-
-/** A failed `send` in a sentence. */
-export const whyNoAnswer = (error) =>
-  error.name === 'TimeoutError'
-    ? `No answer within ${TIMEOUT_MS / 1000} seconds.`
-    : `No answer: the server at ${base()} cannot be reached. Is it still running?`;

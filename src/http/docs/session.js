@@ -53,6 +53,8 @@ export function createSession({ routes, post, changed }) {
     const answer = await post(route, body);
     if (answer.status < 300) return answer.json ?? {};
     const faults = answer.json?.errors?.map(({ pointer, detail }) => `${pointer.slice(1)} ${detail}`).join('; ');
+    const wait = answer.headers.get('Retry-After');
+    if (wait) throw new Error(`${answer.json?.title ?? answer.status}: try again in ${wait} seconds.`);
     throw new Error(faults || answer.json?.detail || `The server answered ${answer.status}.`);
   }
 

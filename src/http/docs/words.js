@@ -13,7 +13,7 @@ export function typeInWords(schema) {
   return words.join(' or ') || 'anything';
 }
 
-const FORMATS = { email: 'an e-mail address', uuid: 'a UUID', 'date-time': 'a date and time (RFC 3339)', uri: 'a URI' };
+const FORMATS = { email: 'an e-mail address', uuid: 'a UUID', 'date-time': 'a date and time', uri: 'a URI' };
 
 function range(least, most, unit = '') {
   if (least === undefined && most === undefined) return undefined;

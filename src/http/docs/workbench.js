@@ -2,7 +2,7 @@ import { answerInWords, answerView } from './answer.js';
 import { isObject } from './document.js';
 import { announce, codeBlock, copyButton, h } from './dom.js';
 import { createForm } from './form.js';
-import { base, requestOf, send, whyNoAnswer } from './request.js';
+import { base, requestOf, send } from './request.js';
 import { snippets } from './snippets.js';
 
 const PLACEHOLDER = '<token>';
@@ -62,7 +62,7 @@ export function createWorkbench(operation, { session }) {
       if (Array.isArray(answer.json?.errors)) form.showRefused(answer.json.errors.filter(isFault));
       announce(answerInWords(answer));
     } catch (error) {
-      answerBox.replaceChildren(h('p.fault', { role: 'alert' }, whyNoAnswer(error)));
+      answerBox.replaceChildren(h('p.fault', { role: 'alert' }, error.message));
     }
     answerBox.removeAttribute('aria-busy');
     form.sending(false);
