@@ -40,7 +40,8 @@ export function startFault(error: unknown, { host, port }: { host: string; port:
     return 'DATABASE_URL: that file is no SQLite database; accepted: sqlite:FILE where FILE is one, or is not there yet';
   }
   if (code === 'unavailable') {
-    return `DATABASE_URL: the database can't be used: ${rootOf(error)}; accepted: one that lets this user in`;
+    const why = rootOf(error).replace(/\.$/, '');
+    return `DATABASE_URL: the database can't be used: ${why}; see that it runs there and lets this user in`;
   }
   return `The server could not start: ${message}${cause instanceof Error ? ` (${rootOf(cause)})` : ''}`;
 }
