@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from '../../src/core/errors.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { jobCall, queryCall, redisCall } from '../../src/telemetry/spans.ts';
@@ -198,8 +199,8 @@ test('a request that takes too long is given up', async (t) => {
   flood(tracer, 1);
   await told(1);
   assert.equal(tracer.dropped, 1);
-  flood(tracer, 1);
-  await told(2);
+  // On a busy machine more than one may take too long.
+  for (; logged.length < 2; await sleep(20)) flood(tracer, 1);
   assert.deepEqual(logged, ['the trace collector is away: spans are dropped', 'the trace collector is back']);
 });
 
