@@ -1,7 +1,3 @@
-// What a supply-chain auditor wants to see, on one page; exit code 1 when a check fails.
-//
-//   node scripts/audit.ts [--json | --sbom]     --sbom prints a CycloneDX 1.6 document
-
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -15,6 +11,14 @@ import {
 import type { Package, Room } from './audit/facts.ts';
 import { toSbom } from './audit/sbom.ts';
 import { checkLayers, sourceFiles } from './check_layers.ts';
+
+const HELP = `Usage: npm run audit -- [--json | --sbom]
+
+Shows what a supply-chain auditor wants to see, on one page; exit code 1 when a check fails.
+
+  --json   the same as JSON
+  --sbom   a CycloneDX 1.6 document instead
+`;
 
 /** Lines of code of the core, at most. */
 const lineBudget = 5_000;
@@ -137,10 +141,22 @@ export function toPage({ name, version, ok, checks, packages, modules, connectio
   ].join('\n');
 }
 
+function readFlags() {
+  const options = { json: { type: 'boolean' }, sbom: { type: 'boolean' }, help: { type: 'boolean' } } as const;
+  try {
+    return parseArgs({ options }).values;
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}; see --help\n`);
+    process.exit(2);
+  }
+}
+
 if (import.meta.main) {
-  const { values } = parseArgs({ options: { json: { type: 'boolean' }, sbom: { type: 'boolean' } } });
+  const values = readFlags();
   const root = join(import.meta.dirname, '..');
-  if (values.sbom) {
+  if (values.help) {
+    process.stdout.write(HELP);
+  } else if (values.sbom) {
     console.log(JSON.stringify(toSbom(readManifest(root)), null, 2));
   } else {
     const result = audit(root);

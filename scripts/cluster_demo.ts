@@ -130,9 +130,17 @@ async function demonstrate(database: string, redis: string): Promise<boolean> {
   return good;
 }
 
-const { values } = parseArgs({
-  options: { database: { type: 'string' }, redis: { type: 'string' }, help: { type: 'boolean' } },
-});
+function readFlags() {
+  const options = { database: { type: 'string' }, redis: { type: 'string' }, help: { type: 'boolean' } } as const;
+  try {
+    return parseArgs({ options }).values;
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}; see --help\n`);
+    process.exit(2);
+  }
+}
+
+const values = readFlags();
 if (values.help || values.database === undefined || values.redis === undefined) {
   process.stdout.write(help);
   process.exitCode = values.help ? 0 : 2;

@@ -156,6 +156,13 @@ test('--json is the same as the page, for programs, and its exit code tells whet
   assert.equal(run().stdout, `${toPage(result)}\n`);
 });
 
+test('--help explains it, and a flag that is none is refused in a sentence', () => {
+  const { status, stdout } = run('--help');
+  assert.deepEqual([status, stdout.split('\n')[0]], [0, 'Usage: npm run audit -- [--json | --sbom]']);
+  const refused = run('--jsn');
+  assert.deepEqual([refused.status, refused.stdout, refused.stderr], [2, '', "Unknown option '--jsn'; see --help\n"]);
+});
+
 test('this project asks for nothing at run time', () => {
   const { checks, packages } = audit(root);
   // The layers have a test of their own; how many lines there are is no matter of right or wrong code.
