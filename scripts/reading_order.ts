@@ -10,10 +10,10 @@ import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
 
-/** The core, in the order in which each file stands on those before it. */
+/** The core, each file after those it builds on. */
 const ORDER: readonly [part: string, files: readonly [file: string, says: string][]][] = [
   [
-    'The way of a request',
+    'The path of a request',
     [
       ['main.js', "Node's version, and the cache of compiled code; `main.ts` is a link to it"],
       ['start.ts', 'command line and settings'],
@@ -21,7 +21,7 @@ const ORDER: readonly [part: string, files: readonly [file: string, says: string
       ['app.ts', 'puts the parts together; the tests use the same one'],
       ['api/pipeline.ts', 'the order of proof: route, signature, bucket, user, body, handler'],
       ['api/deps.ts', 'what a handler may reach, and who may call: anyone, bearer, admin'],
-      ['api/limits.ts', 'taking tokens of buckets, and what the client is told'],
+      ['api/limits.ts', 'taking tokens from buckets, and what the client is told'],
       ['core/errors.ts', 'every refusal there is'],
     ],
   ],
@@ -31,7 +31,7 @@ const ORDER: readonly [part: string, files: readonly [file: string, says: string
       ['api/router.ts', 'the list of routes'],
       ['api/routes/auth.ts', 'register, login, refresh, logout, passwords'],
       ['api/routes/account.ts', 'what comes by mail'],
-      ['api/routes/users.ts', 'the own account, and all of them for administrators'],
+      ['api/routes/users.ts', "one's own account, and all of them for administrators"],
       ['schemas/auth.ts', 'shapes of sessions and tokens'],
       ['schemas/user.ts', 'shapes of users, and the one way out for them'],
     ],

@@ -68,7 +68,7 @@ export const settings = {
     'http://127.0.0.1:8000',
     'the address that links in mail begin with; by default it has the port of `PORT`',
   ),
-  REQUIRE_VERIFIED_EMAIL: flag('false', 'only who has shown that the e-mail address is theirs may log in'),
+  REQUIRE_VERIFIED_EMAIL: flag('false', 'only those who have proved that the e-mail address is theirs may log in'),
   SHUTDOWN_TIMEOUT: duration(0, '10s', 'how long a stop waits for what is in flight'),
 } satisfies Record<string, Setting<unknown>>;
 
