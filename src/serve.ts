@@ -92,6 +92,7 @@ export async function serve({ config, version, warnings, entry }: ServeOptions):
       limits: { request: config.rateLimitDefault, login: config.rateLimitLogin },
     } as const;
     announce(started, { pretty, color }, log, sink.write);
+    threads?.announced();
     for (const text of [...warnings, warning, limiterFault]) if (text !== undefined) log.warn(text);
     for (const { version, name } of migrated) log.info('migrated', { version, name });
     if (madeAdmin) log.event('admin.first_created', { email: config.firstAdminEmail });

@@ -239,6 +239,15 @@ suite('threads', { concurrency: 2, timeout: 600_000 }, () => {
     }
   });
 
+  test('the first line says where it listens, even when a request came before all threads were there', async (t) => {
+    const port = await freePort();
+    const answered = eventually('an answer', () => send(port, 'GET', PING).catch(() => undefined));
+    const program = await start(t, { WORKERS: '4', PORT: String(port) });
+    assert.equal((await answered).status, 200);
+    await program.line(({ msg }) => msg === 'request');
+    assert.equal(program.log()[0]!['msg'], 'listening');
+  });
+
   test('a start that fails in a thread names the setting, and nothing else', async (t) => {
     const env = { PATH: process.env['PATH'], ...SETTINGS, HOST: '192.0.2.1', PORT: '0' };
     const child = spawn(process.execPath, [MAIN], { cwd: emptyFolder(t), env });

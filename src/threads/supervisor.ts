@@ -34,6 +34,8 @@ export interface SupervisorOptions {
 
 export interface ServingThreads {
   readonly port: number;
+  /** The server has said that it listens: now they may log. */
+  announced(): void;
   setLogLevel(level: Level): void;
   /** Drains all, and ends them. */
   stop(): Promise<void>;
@@ -67,6 +69,8 @@ export async function openServingThreads(options: SupervisorOptions): Promise<Se
   let form = data.log;
   /** Counted by threads that are gone. */
   let past: Snapshot = [];
+  /** The first line of the log is not theirs: what they log waits for it. */
+  const announced = Promise.withResolvers<void>();
   let isStarting = true;
   let isStopping = false;
 
@@ -76,7 +80,7 @@ export async function openServingThreads(options: SupervisorOptions): Promise<Se
   }
 
   const verbs: Omit<MainVerbs, 'listening' | 'beat'> = {
-    log: log.relay,
+    log: (lines) => void announced.promise.then(() => log.relay(lines)),
     hash(job) {
       const hash = hashes.run(job).finally(noteHashing);
       noteHashing();
@@ -142,6 +146,7 @@ export async function openServingThreads(options: SupervisorOptions): Promise<Se
     port = await start(1).listening;
     await Promise.all(Array.from({ length: workers - 1 }, (_, i) => start(i + 2).listening));
   } catch (error) {
+    announced.resolve();
     await endAll();
     throw error;
   }
@@ -149,6 +154,7 @@ export async function openServingThreads(options: SupervisorOptions): Promise<Se
 
   return {
     port,
+    announced: announced.resolve,
 
     setLogLevel(level) {
       form = { ...form, level };
