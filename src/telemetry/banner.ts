@@ -45,7 +45,7 @@ function banner(started: Started, color: boolean): string {
     ['Database', databaseFile === undefined ? database : `${database} ${databaseFile}`],
     ['Limits', `${toWords(limits.request, 'request')}, ${toWords(limits.login, 'login')} per client, in ${limitStore}`],
     ['Workers', String(workers)],
-    ['Stop', 'Ctrl-C'],
+    ['Stop', 'Ctrl-C; once more to stop at once'],
   ];
   const paint = (sgr: number, text: string): string => (color ? `\x1b[${sgr}m${text}\x1b[0m` : text);
   const lines = facts.map(([name, value]) => `  ${paint(DIM, name.padEnd(12))} ${value}\n`);
