@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { loadConfigFiles } from '../src/core/config.ts';
 import type { Config, Loaded } from '../src/core/config.ts';
 import { isEmail } from '../src/core/email.ts';
+import { Failure, rootOf } from '../src/core/errors.ts';
 import { createPasswords } from '../src/core/passwords.ts';
 import type { Passwords } from '../src/core/passwords.ts';
 import type { Database } from '../src/db/database.ts';
@@ -62,11 +63,15 @@ export async function runCommand({ help, options = {}, least = 0, most = least, 
     const value = (option: string) => values[option] as string | undefined;
     await run({ args, has: (option) => values[option] === true, value, loaded, config: loaded.config });
   } catch (error) {
-    const { message, cause } = error as Error;
-    process.stderr.write(`${cause instanceof Error ? `${message} (${cause.message})` : message}\n`);
+    process.stderr.write(`${toSentence(error as Error)}\n`);
     process.exitCode = error instanceof Usage ? 2 : 1;
   }
 }
+
+const toSentence = (error: Error): string =>
+  error instanceof Failure && error.code === 'unavailable'
+    ? `DATABASE_URL: the database can't be used: ${rootOf(error)}`
+    : error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message;
 
 function parse(options: NonNullable<Command['options']>) {
   const all = { ...options, 'env-file': { type: 'string' }, help: { type: 'boolean', short: 'h' } } as const;

@@ -77,6 +77,14 @@ test('no command makes a database, and each says in a sentence that there is non
   assert.deepEqual(globSync('**/*', { cwd }), []);
 });
 
+test('a database that does not answer is named by its setting, with why and without its password', async () => {
+  const env = { DATABASE_URL: 'postgres://postgres:hunter2@127.0.0.1:1/app' };
+  const { code, stdout, stderr } = await run('list_users', [], { env });
+  assert.deepEqual([code, stdout], [1, '']);
+  assert.match(stderr, /^DATABASE_URL: the database can't be used: connect ECONNREFUSED [^\n]+\n$/);
+  assert.doesNotMatch(stderr, /hunter2/);
+});
+
 test('a database with another schema is left alone, and why is said in a sentence', async () => {
   const file = path.join(folder, 'alien.db');
   const env = { DATABASE_URL: `sqlite:${file}` };
