@@ -73,7 +73,7 @@ test('a mail whose server was killed while it went out is delivered by the next'
 
 /** Holds the write lock as soon as an export is between two pages, kills the server, and says how far it was. */
 async function killBetweenPages(folder: string, program: Program): Promise<number | undefined> {
-  const db = new DatabaseSync(path.join(folder, 'app.db'), { timeout: 5_000 });
+  const db = new DatabaseSync(path.join(folder, 'app.db'), { timeout: 30_000 });
   try {
     for (;;) {
       db.exec('BEGIN IMMEDIATE');
