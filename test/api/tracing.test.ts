@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { openCollector } from '../helpers/collector.ts';
 import { startServer } from '../helpers/server.ts';
+
+// What sends spans is loaded at its first use, and a stop waits for two seconds only.
+before(async () => void (await fetch('data:,')));
 
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
 const spanId = '00f067aa0ba902b7';

@@ -25,7 +25,7 @@ test('a start that is refused for its settings makes nothing, neither where it r
   assert.deepEqual(readdirSync(home, { recursive: true }), before);
 });
 
-test('a server that still waits for its database stops when asked', { timeout: 120_000 }, async (t) => {
+test('a server that still waits for its database stops when asked', { timeout: 600_000 }, async (t) => {
   const child = spawn(process.execPath, [path.join(ROOT, 'src/main.ts')], {
     cwd: os.tmpdir(),
     env: { PORT: '0', DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none', LOG_FORMAT: 'json' },
@@ -38,7 +38,7 @@ test('a server that still waits for its database stops when asked', { timeout: 1
   assert.deepEqual(await exit, [0, null]);
 });
 
-test('npm start passes SIGTERM on to the server, which stops as if it stood alone', { timeout: 120_000 }, async (t) => {
+test('npm start passes SIGTERM on to the server, which stops as if it stood alone', { timeout: 600_000 }, async (t) => {
   const home = mkdtempSync(path.join(os.tmpdir(), 'bare-api-npm-'));
   t.after(() => rmSync(home, { recursive: true, force: true }));
   const child = spawn('npm', ['start', '--silent'], {

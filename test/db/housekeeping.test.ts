@@ -23,7 +23,7 @@ after(() => rmSync(folder, { recursive: true }));
 const DAY = 86_400_000;
 const size = (file: string): number => statSync(file, { throwIfNoEntry: false })?.size ?? 0;
 
-const LIMIT = { timeout: 120_000 };
+const LIMIT = { timeout: 600_000 };
 
 /** Resolves when `holds`; the test's own time limit ends a wait in vain. */
 async function until(holds: () => boolean): Promise<void> {

@@ -28,7 +28,7 @@ export function copyProject(): string {
 export function runIn(folder: string, ...argv: string[]): SpawnSyncReturns<string> {
   const { NODE_TEST_CONTEXT: _, ...given } = process.env;
   const env = { ...given, NODE_COMPILE_CACHE: path.join(folder, '.cache') };
-  return spawnSync(process.execPath, argv, { cwd: folder, env, encoding: 'utf8', timeout: 120_000 });
+  return spawnSync(process.execPath, argv, { cwd: folder, env, encoding: 'utf8', timeout: 600_000 });
 }
 
 /** The compiler's complaints about the files there. */

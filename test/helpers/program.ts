@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
+import { after } from 'node:test';
 
 export interface Program {
   child: ChildProcess;
@@ -30,6 +31,7 @@ export async function startProgram(
     env: { ...BARE_ENV, PORT: '0', LOG_FORMAT: 'json', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  after(() => void child.kill('SIGKILL')); // A failed test must not wait for it.
   const lines: Record<string, any>[] = [];
   let [part, stderr] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text) => {
