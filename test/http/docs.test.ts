@@ -68,7 +68,8 @@ test('The script is one program that makes no markup of texts and stores nothing
 test('Texts are readable in both themes: contrast is at least 4.5 to 1, that of the edges of controls 3 to 1', () => {
   const sheet = readFileSync(new URL('style.css', folder), 'utf8');
   for (const theme of [1, 2]) {
-    const colour = (name: string) => new RegExp(`--${name}: light-dark\\((#\\w{6}), (#\\w{6})\\);`).exec(sheet)![theme]!;
+    const colour = (name: string) =>
+      new RegExp(`--${name}: light-dark\\((#\\w{6}), (#\\w{6})\\);`).exec(sheet)![theme]!;
     const washes = ['good', 'info', 'warn', 'bad'].map((name) => [name, `${name}-wash`, 4.5] as const);
     const texts = ['ink', 'soft', 'accent', 'bad', 'key', 'text', 'atom'].flatMap((name) =>
       ['ground', 'paper', 'sunk'].map((behind) => [name, behind, 4.5] as const),
@@ -178,23 +179,28 @@ test('A document with almost nothing in it, or with circles, can still be shown'
 
 test('A request copied as curl, fetch or Python is the request that was shown', async (t) => {
   const { snippets } = await load('snippets.js');
+  const { requestOf } = await load('request.js');
   const seen: unknown[] = [];
   const server = http.createServer(async (request, response) => {
     let body = '';
     for await (const part of request.setEncoding('utf8')) body += part;
     const { authorization, 'content-type': type } = request.headers;
-    seen.push([request.method, request.url, authorization, type?.toLowerCase(), body === '' ? '' : JSON.parse(body)]);
+    const { pathname, searchParams } = new URL(`http://any${request.url}`);
+    const [path, query] = [decodeURIComponent(pathname), Object.fromEntries(searchParams)];
+    seen.push({ method: request.method, path, query, authorization, type: type?.toLowerCase(), body: meaning(body) });
     response.writeHead(401).end('refused');
   });
   await once(server.listen(0, '127.0.0.1'), 'listening');
   t.after(() => server.close());
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/a%20b?q=%27`;
-  const words = { name: `O'Neil "Ü" \\ $HOME 𝒜`, 'a b': '\n' };
-  const value = { words, none: null, yes: true, no: false, list: [1, 2.5] };
-  const headers = { Authorization: 'Bearer t.o.k', 'Content-Type': 'application/json' };
+  const words = `O'Neil "Ü" \\ $HOME \`id\` $(id) !! %20 & + ? # [1] {2} 𝒜 😀\t`;
+  const value = { words, 'a b': '\n\r\u2028', none: null, yes: true, no: false, list: [1, 2.5, {}] };
+  const bodies = [JSON.stringify(value), '{"n": 12345678901234567890}', `{'${words}\n`];
+  const parameters = [{ name: 'id', where: 'path' }, { name: 'q', where: 'query' }];
+  const values = new Map([['id', words], ['q', words]]);
+  const operation = { method: 'PATCH', path: '/things/{id}', secured: true, parameters };
   const requests = [
-    { method: 'POST', url, headers, body: JSON.stringify(value) },
-    { method: 'GET', url, headers: {}, body: undefined },
+    requestOf({ ...operation, method: 'GET' }, { values, body: undefined }, ''),
+    ...bodies.map((body) => requestOf(operation, { values, body }, 't.o.k')),
   ];
   const programs: [string, string, string[]][] = [
     ['curl', 'sh', ['-c']],
@@ -202,17 +208,27 @@ test('A request copied as curl, fetch or Python is the request that was shown', 
     ['Python', 'python3', ['-c']],
   ];
   for (const [language, command, flags] of programs) {
-    for (const request of requests) {
-      const program = snippets[language](request);
+    for (const { target, ...request } of requests) {
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}${target}`;
+      const program = snippets[language]({ ...request, url });
       const answer = await run(command, [...flags, program]).catch((error: unknown) => error as Error);
       if (answer instanceof Error && /ENOENT|not found/.test(answer.message)) {
         t.diagnostic(`${language} is not installed`);
         continue;
       }
-      assert.match((answer as { stdout: string }).stdout, /refused/);
-      const isPost = request.method === 'POST';
-      const rest = isPost ? ['Bearer t.o.k', 'application/json', value] : [undefined, undefined, ''];
-      assert.deepEqual(seen.pop(), [request.method, '/a%20b?q=%27', ...rest], language);
+      assert.match((answer as { stdout: string }).stdout, /refused/, `${String(answer)}: ${program}`);
+      const { method, body, headers } = request;
+      const told = { authorization: headers.Authorization, type: headers['Content-Type'], body: meaning(body ?? '') };
+      assert.deepEqual(seen.pop(), { method, path: `/things/${words}`, query: { q: words }, ...told }, language);
     }
   }
 });
+
+/** A body as what it says, unless that cannot be told without its letters. */
+function meaning(body: string): unknown {
+  try {
+    return /\d{17}/.test(body) ? body : JSON.parse(body);
+  } catch {
+    return body;
+  }
+}

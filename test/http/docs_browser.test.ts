@@ -194,6 +194,21 @@ suite('The page at /docs in a browser', { skip }, () => {
     });
   });
 
+  test('draws every text so that it can be read, in light and dark, refusals and faults too', async () => {
+    await visit(async (page) => {
+      await page.evaluate(`logIn('bob@example.com', 'wrong horse')`);
+      await page.evaluate(`$$('.row').forEach((row) => row.click())`);
+      await page.evaluate(`tryOut('ping').then(() => tryOut('getMe'))`);
+      await page.evaluate(`tryOut('register', { email: 'nobody' })`);
+      await page.evaluate(`$$('details').forEach((one) => (one.open = true))`);
+      for (const scheme of ['light', 'dark'] as const) {
+        await page.look({ width: 1440, height: 1000, scheme });
+        assert.ok((await page.evaluate<number>(`$$('*').filter((one) => one.checkVisibility()).length`)) > 3000);
+        assert.deepEqual(await page.evaluate('faint()'), [], scheme);
+      }
+    });
+  });
+
   test('opens what a deep link names', async () => {
     const holds = (truth: string) => async (page: Page) => assert.ok(await page.evaluate(truth));
     await visit(holds(`$('#getMe .about').checkVisibility()`), { hash: '#getMe' });
@@ -263,9 +278,10 @@ suite('The page at /docs in a browser', { skip }, () => {
   });
 
   test('does not move while it loads, be the screen narrow or wide and the processor slow', async () => {
-    for (const [width, hash] of [[320, ''], [390, '#getMe'], [620, '#schema-User'], [960, ''], [1440, '#schema-User']]) {
+    const visits = [[320, ''], [390, '#getMe'], [620, '#schema-User'], [960, ''], [1440, '#schema-User']] as const;
+    for (const [width, hash] of visits) {
       const page = await browser.newPage();
-      await page.look({ width: Number(width), height: 900 });
+      await page.look({ width, height: 900 });
       await page.slowDown(4);
       await page.goto(`${server.url}/docs${hash}`);
       await page.until(`document.querySelector('#ping')`);

@@ -1,7 +1,7 @@
 const quoteForShell = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
 /** JSON's escapes are Python's and JavaScript's too. */
-const quote = (text) => JSON.stringify(text);
+const quote = (value) => JSON.stringify(value);
 
 function curl({ method, url, headers, body }) {
   const parts = [`curl -X ${method} ${quoteForShell(url)}`];
@@ -12,10 +12,12 @@ function curl({ method, url, headers, body }) {
 }
 
 function javascript({ method, url, headers, body }) {
-  const value = JSON.stringify(bodyValue(body));
-  const options = JSON.stringify({ method, headers, body }, null, 2);
-  const shown = value ? options.replace(/"body": .*/, () => `"body": JSON.stringify(${value})`) : options;
-  return `const answer = await fetch(${quote(url)}, ${shown});\nconsole.log(answer.status, await answer.text());`;
+  const value = bodyValue(body);
+  const lines = [`const answer = await fetch(${quote(url)}, {`, `  method: ${quote(method)},`];
+  lines.push(`  headers: ${quote(headers)},`);
+  if (value !== undefined) lines.push(`  body: JSON.stringify(${quote(value)}),`);
+  else if (body !== undefined) lines.push(`  body: ${quote(body)},`);
+  return [...lines, '});', 'console.log(answer.status, await answer.text());'].join('\n');
 }
 
 function python({ method, url, headers, body }) {
@@ -39,10 +41,11 @@ function python({ method, url, headers, body }) {
   ].join('\n');
 }
 
-/** What the body says, or undefined when it is no JSON. */
+/** What the body says, or undefined when it is no JSON, or more than its value matters (1.0, a very large number). */
 function bodyValue(body) {
   try {
-    return body === undefined ? undefined : JSON.parse(body);
+    const value = JSON.parse(body);
+    return [quote(value), JSON.stringify(value, null, 2)].includes(body) ? value : undefined;
   } catch {
     return undefined;
   }
