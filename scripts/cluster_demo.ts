@@ -115,11 +115,12 @@ async function demonstrate(database: string, redis: string): Promise<boolean> {
     `${race.length} refreshes of one token, half at each, all succeed and name ${successors.size} successor`);
 
   let flood = await floodAsNewUser(instances);
-  // On a busy machine Redis may take longer than its 50 ms, and then each instance counts alone for a while.
-  for (let left = 9; left > 0 && tally(flood, 200) !== LIMIT; left--) flood = await floodAsNewUser(instances);
+  let late = 0; // Floods in which Redis took longer than its 50 ms: then each instance counts alone for a while.
+  for (; late < 9 && tally(flood, 200) > LIMIT; late++) flood = await floodAsNewUser(instances);
   const [passed, refused] = [tally(flood, 200), tally(flood, 429)];
   show(passed === LIMIT && passed + refused === flood.length,
-    `of ${flood.length} requests of one user over both, exactly ${passed} pass; the limit is ${LIMIT}`);
+    `of ${flood.length} requests of one user over both, exactly ${passed} pass; the limit is ${LIMIT}` +
+      (late === 0 ? '' : ` (more while Redis answered late, ${late} times)`));
 
   const { json: second } = await call('POST', '/api/v1/auth/login', { body: account, at: 0 });
   const ended = await call('POST', '/api/v1/auth/logout', { body: { refresh_token: second.refresh_token }, at: 0 });

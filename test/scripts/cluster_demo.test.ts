@@ -24,15 +24,8 @@ test('the demonstration explains itself, and refuses a flag that is none in a se
 test('two instances on one Postgres and one Redis are one server to their clients', { skip }, async (t) => {
   const database = await createDatabase();
   t.after(database.drop);
-  async function run() {
-    const child = spawn(process.execPath, [SCRIPT, '--database', database.url, '--redis', redis!], { cwd: ROOT });
-    const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
-    return { stdout, stderr, code };
-  }
-  let { stdout, stderr, code } = await run();
-  // On a busy machine Redis may take longer than its 50 ms; who is counted by two stores in turn has two limits.
-  const limitFailed = (): boolean => /^FAILED of \d+ requests/m.test(stdout) && stdout.match(/^FAILED/gm)!.length === 1;
-  for (let again = 0; again < 5 && limitFailed(); again++) ({ stdout, stderr, code } = await run());
+  const child = spawn(process.execPath, [SCRIPT, '--database', database.url, '--redis', redis!], { cwd: ROOT });
+  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
   assert.deepEqual([code, stderr], [0, ''], stdout);
   const lines = stdout.trimEnd().split('\n');
   assert.ok(lines.length >= 7 && lines.every((line) => line.startsWith('ok ')), stdout);
