@@ -76,7 +76,7 @@ suite('threads', { concurrency: 2, timeout: 600_000 }, () => {
   });
 
   test('what one thread has written the others read: accounts, sessions, and one successor of a refresh token', async (t) => {
-    const { port } = await start(t);
+    const { port } = await start(t, { REFRESH_TOKEN_REUSE_INTERVAL: '1h' });
     assert.equal((await send(port, 'POST', '/api/v1/auth/register', { body: ACCOUNT })).status, 201);
     const { json: { access_token: token, refresh_token } } = await send(port, 'POST', '/api/v1/auth/login', { body: ACCOUNT });
     const me = await Promise.all(times(30, () => send(port, 'GET', '/api/v1/users/me', { token })));

@@ -25,5 +25,7 @@ test('SIGUSR2 lowers the log level of a running server, and a second one raises 
     assert.equal(code, 0);
     rmSync(folder, { recursive: true });
   }
-  assert.deepEqual(program.log().map(({ msg }) => msg), ['listening', 'log level', 'request', 'log level']);
+  // A server that has run for five seconds does a job, which it may tell of.
+  const said = program.log().filter(({ kind }) => kind === undefined).map(({ msg }) => msg);
+  assert.deepEqual(said, ['listening', 'log level', 'request', 'log level']);
 });
