@@ -84,7 +84,7 @@ suite('drain', { concurrency: 2 }, () => {
     inFlight.write(UNFINISHED);
     const [asking, pinging, living] = [openRaw(program.port), openRaw(program.port), openRaw(program.port)];
     for (const connection of [asking, pinging, living]) {
-      connection.write(rawRequest('GET /readyz'));
+      connection.write(PING);
       assert.equal((await connection.answer()).status, 200);
     }
     await interrupt(program);
