@@ -29,13 +29,15 @@ export interface ServingThread {
   readonly serves: boolean;
   /** What it had counted when it was last asked. */
   counted: Snapshot;
-  /** To be called every second: ends a thread that was not heard of for ten. */
+  /** To be called every second: ends a thread that was not heard of for ten, or sixty before it serves. */
   look(): void;
   end(): Promise<number>;
 }
 
 /** Looks at a thread before it counts as stuck. Looks, not time: this process itself may have been stopped. */
 const PATIENCE = 10;
+/** The same for one that does not serve yet: on a busy machine it takes that long to load its modules alone. */
+const STARTING_PATIENCE = 60;
 
 export function startServing({ entry, name, data, resourceLimits, verbs, onEnd }: ServingOptions): ServingThread {
   const worker: Worker = startThread(entry, name, data, resourceLimits);
@@ -44,12 +46,14 @@ export function startServing({ entry, name, data, resourceLimits, verbs, onEnd }
   listening.catch(() => {}); // Nobody waits for one that replaces another.
   let silent = 0;
   let serves = false;
+  let isStuck = false;
   let error: (Error & { code?: string }) | undefined;
 
   const calls = openCalls<ServingVerbs>(worker, {
     ...verbs,
     listening(port: number) {
       serves = true;
+      silent = 0;
       resolve(port);
     },
     beat: () => void (silent = 0),
@@ -60,7 +64,7 @@ export function startServing({ entry, name, data, resourceLimits, verbs, onEnd }
     calls.close();
     reject(error ?? new Error('a thread ended before it served'));
     const isFull = error?.code === 'ERR_WORKER_OUT_OF_MEMORY';
-    onEnd(isFull ? 'out of memory' : silent >= PATIENCE ? 'stuck' : 'error', error);
+    onEnd(isFull ? 'out of memory' : isStuck ? 'stuck' : 'error', error);
   });
 
   return {
@@ -72,7 +76,8 @@ export function startServing({ entry, name, data, resourceLimits, verbs, onEnd }
     counted: [],
     look() {
       silent++;
-      if (silent === PATIENCE) void worker.terminate();
+      isStuck ||= silent >= (serves ? PATIENCE : STARTING_PATIENCE);
+      if (isStuck) void worker.terminate();
     },
     end: () => worker.terminate(),
   };
