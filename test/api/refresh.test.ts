@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
 import type { TestServer } from '../helpers/server.ts';
-import { assertEnded, claimsOf, logout, me, outcome, refresh, refreshed, story } from './story.ts';
+import { assertEnded, claimsOf, logout, manage, me, outcome, refresh, refreshed, story } from './story.ts';
 import type { Pair } from './story.ts';
 
 const REUSED = '401 token_reused';
@@ -126,6 +126,9 @@ story(
       assert.equal(again.refresh_token, first.refresh_token);
       assert.equal((await me(server, again)).status, 200);
     }
+    assert.equal((await manage(server, claimsOf(first.refresh_token)['sub'], { role: 'admin' })).status, 200);
+    const promoted = await refreshed(server, first);
+    assert.deepEqual([promoted.refresh_token, claimsOf(promoted.access_token)['role']], [first.refresh_token, 'admin']);
     const { status } = await logout(server, first);
     assert.equal(status, 204);
     assert.equal(outcome(await refresh(server, first)), INVALID);

@@ -215,8 +215,9 @@ async function refresh(app: App, exchange: Exchange, token: string, now: number)
   if (jti === login.session.refreshJti) {
     const { user, session } = login;
     if (!app.config.refreshTokenRotation) {
-      if (await sessions.touch(app.db, sid, now)) return answer(user, session);
-      throw new Failure('invalid_token');
+      if (!(await sessions.touch(app.db, sid, now))) throw new Failure('invalid_token');
+      // Not one made anew, which would differ once the role or the key has changed.
+      return reply(200, { ...tokenPair(app, user, session, now), refresh_token: token }, NO_STORE);
     }
     const next: Session = { ...session, refreshJti: randomUUID(), previousJti: jti, rotatedAt: now };
     if (await sessions.rotate(app.db, sid, jti, next.refreshJti, now)) return answer(user, next);
