@@ -25,12 +25,15 @@ const read = (name: string): string => readFileSync(new URL(`./docs/${name}`, im
 /** Without comments and indentation, which nobody needs to download. */
 const lean = (source: string): string =>
   source
-    .replace(/^ *\/\*[^]*?\*\/$/gm, '')
+    .replace(/^ *(\/\*[^]*?\*\/|\/\/.*)$/gm, '')
     .replace(/^\s+/gm, '')
     .replace(/([;{,])\n/g, '$1');
 
 /** The scripts share one module on the page, so they need not tell each other what they import and export. */
-const inlined = (source: string): string => lean(source.replace(/^import .*$/gm, '').replace(/^export /gm, ''));
+const inlined = (source: string): string =>
+  lean(source.replace(/^import .*$/gm, '').replace(/^export /gm, ''))
+    .replace(/([([=>?:&|])\n/g, '$1')
+    .replace(/\n([)\]}.?:&|])/g, '$1');
 
 const escaped = (text: string): string => text.replace(/[&<>]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 
@@ -47,7 +50,7 @@ const hashOf = (text: string): string => `'sha256-${createHash('sha256').update(
  * Reads the files of `docs/`, so it is called on first use.
  */
 export function createDocs({ title, version, description }: DocsInfo): Docs {
-  const style = lean(read('style.css')).replace(/\s*([{}:;,])\s*/g, '$1');
+  const style = lean(read('style.css')).replace(/\s*([{}:;,])\s*/g, '$1').replaceAll(';}', '}');
   const script = SCRIPTS.map((name) => inlined(read(`${name}.js`))).join('');
   const parts: Readonly<Record<string, string>> = {
     ...{ title: escaped(title), version: escaped(version), description: paragraphs(description), style, script },

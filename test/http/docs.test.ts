@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import vm from 'node:vm';
 
+import { about } from '../../src/api/about.ts';
 import { createDocs } from '../../src/http/docs.ts';
 import { array, boolean, check, integer, nullable, object, oneOf, optional, string } from '../../src/http/schema.ts';
 
@@ -44,7 +45,8 @@ test('The policy allows the one style and the one script of the page by their ha
 });
 
 test('The page is smaller than 60 KB', () => {
-  assert.ok(Buffer.byteLength(html) < 60_000, `${Buffer.byteLength(html)} bytes`);
+  const bytes = Buffer.byteLength(createDocs({ ...about, version: '0.0.0' }).html);
+  assert.ok(bytes < 60_000, `${bytes} bytes`);
 });
 
 test('What is known of the API is in the page from the start, as text', () => {

@@ -56,7 +56,7 @@ const duration = (ms) => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
 export const answerInWords = ({ status, reason, ms, json }) =>
   `${status} ${reason}, ${duration(ms)}${json?.code ? `: ${json.code}. ${json.detail ?? ''}` : ''}`;
 
-const SHOWN_AT_MOST = 500_000;
+const SHOWN_AT_MOST = 100_000;
 
 /** What came back: status, time, limits, headers, body. `notes` are sentences on how it came about. */
 export function answerView(request, answer, notes) {

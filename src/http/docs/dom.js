@@ -30,13 +30,12 @@ export const prose = (text) => text.split(/\n\s*\n/).filter(Boolean).map((part) 
 export const inline = (text) => text.split('`').map((part, i) => (i % 2 === 1 ? h('code', part) : part));
 
 const JSON_TOKENS = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\b\d[\d.eE+-]*/g;
-const COLOURED_AT_MOST = 100_000;
 
 /** A block of code, its JSON coloured when `isJson`. */
 export function codeBlock(text, isJson) {
   const code = h('code');
   let end = 0;
-  if (isJson && text.length <= COLOURED_AT_MOST) {
+  if (isJson) {
     for (const token of text.matchAll(JSON_TOKENS)) {
       const [whole, string, colon] = token;
       const kind = colon !== undefined ? 'key' : string !== undefined ? 'text' : 'atom';
@@ -51,6 +50,18 @@ export function codeBlock(text, isJson) {
 export const jsonBlock = (value) => codeBlock(JSON.stringify(value, null, 2) ?? '', true);
 
 export const methodView = (method) => h(`span.method.${method.toLowerCase()}`, method);
+
+/** A `details` with its summary; what it opens to is built when first needed. */
+export function createFold(element, build) {
+  function set(open) {
+    if (open && element.childElementCount === 1) element.append(build());
+    element.open = open;
+  }
+  element.addEventListener('toggle', () => set(element.open));
+  return { element, set, isOpen: () => element.open };
+}
+
+export const fold = (summary, build) => createFold(h('details', h('summary', summary)), build).element;
 
 /** A button that copies what `read` gives at that moment. */
 export function copyButton(read, what) {

@@ -1,4 +1,4 @@
-import { h, inline, jsonBlock, methodView, prose } from './dom.js';
+import { fold, h, inline, jsonBlock, methodView, prose } from './dom.js';
 import { statusClass } from './answer.js';
 import { exampleView, propertiesView, typeView, valueView } from './shape.js';
 import { sample } from './words.js';
@@ -16,14 +16,14 @@ function successView({ status, description, schema, type, examples }) {
   const badge = h(`strong.${statusClass(status)}`, status);
   const line = h('p', badge, ' ', inline(description), ' ', schema ? typeView(schema) : type);
   if (schema === undefined) return line;
-  const fields = h('details', h('summary', 'Its fields'), propertiesView(schema));
+  const fields = fold('Its fields', () => propertiesView(schema));
   return [line, jsonBlock(examples[0]?.[1] ?? sample(schema)), fields];
 }
 
 function refusalView({ status, code, detail, example }) {
   const line = [h(`strong.${statusClass(status)}`, status), h('code', code), h('span', inline(detail))];
   if (example === undefined) return h('li.refusal', line);
-  return h('li', h('details', h('summary.refusal', line), jsonBlock(example)));
+  return h('li', fold(h('span.refusal', line), () => jsonBlock(example)));
 }
 
 /** Everything that is to be known before one tries. */
@@ -83,7 +83,6 @@ export function createOperation(operation, page) {
     if (open) build();
     details.hidden = !open;
     toggle.setAttribute('aria-expanded', String(open));
-    element.classList.toggle('open', open);
     if (!open) showForm(false);
     if (open && byHand) page.opened(id);
   }

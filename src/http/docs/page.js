@@ -1,6 +1,6 @@
 import { createAccount } from './account.js';
 import { isObject, readDocument } from './document.js';
-import { byId, h, methodView, prose } from './dom.js';
+import { byId, createFold, h, methodView, prose } from './dom.js';
 import { createOperation } from './operation.js';
 import { send } from './request.js';
 import { createSession } from './session.js';
@@ -75,17 +75,9 @@ const createSchemas = (schemas) =>
   h('section.tag', { id: 'schemas' }, h('h2', 'Schemas'), h('div.group', schemas.map((schema) => schema.element)));
 
 function createSchema([name, schema]) {
-  const body = h('div.about');
-  const element = h('details.schema', { id: `schema-${name}`, tabindex: '-1' },
-    h('summary', h('code', name)), body);
-  function set(open) {
-    if (open && body.childElementCount === 0) {
-      body.append(...prose(schema.description ?? ''), propertiesView(schema), exampleView(schema));
-    }
-    element.open = open;
-  }
-  element.addEventListener('toggle', () => set(element.open));
-  return { element, set, isOpen: () => element.open };
+  const element = h('details.schema', { id: `schema-${name}`, tabindex: '-1' }, h('summary', h('code', name)));
+  const about = () => h('div.about', prose(schema.description ?? ''), propertiesView(schema), exampleView(schema));
+  return createFold(element, about);
 }
 
 /** Shows the operations that have every word searched for. */

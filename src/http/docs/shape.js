@@ -1,5 +1,5 @@
 import { isObject, nameOf } from './document.js';
-import { h, inline, jsonBlock } from './dom.js';
+import { fold, h, inline, jsonBlock } from './dom.js';
 import { rulesInWords, sample, typeInWords, typesOf } from './words.js';
 
 const schemaLink = (schema) => h('a', { href: `#schema-${nameOf(schema)}` }, nameOf(schema));
@@ -36,4 +36,4 @@ export function propertiesView(schema, depth = 0) {
   return h('ul.shape', properties.map(([name, item]) => valueView(name, item, required.includes(name), depth)));
 }
 
-export const exampleView = (schema) => h('details', h('summary', 'Example'), jsonBlock(sample(schema)));
+export const exampleView = (schema) => fold('Example', () => jsonBlock(sample(schema)));
