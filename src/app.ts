@@ -33,7 +33,7 @@ import type { ProcessFigures, ThreadFigures } from './telemetry/runtime_metrics.
 import type { Snapshot } from './telemetry/metrics_text.ts';
 import { createServerMetrics } from './telemetry/server_metrics.ts';
 import type { ServerMetrics } from './telemetry/server_metrics.ts';
-import { incomingTraceId } from './telemetry/trace_context.ts';
+import { createIds, parseTraceparent } from './telemetry/trace_context.ts';
 import type { Tracing } from './telemetry/tracing.ts';
 import { openMail } from './wire/mail.ts';
 import { toPublicHost } from './wire/mail_url.ts';
@@ -146,11 +146,12 @@ export async function createApp(parts: Parts): Promise<Application> {
 
   const answer = createPipeline(app, router, createCors(config.corsOrigins));
   const clientIp = createClientIp(config.trustProxy);
+  const traceIds = createIds();
   const server: HttpServer = createHttpServer({
     handle(exchange) {
       metrics.inFlight.inc();
       if (tracing !== undefined) return tracing.request(exchange, answer);
-      if (exchange.traceparent !== undefined) exchange.traceId = incomingTraceId(exchange.traceparent);
+      exchange.traceId = parseTraceparent(exchange.traceparent)?.traceId ?? traceIds.traceId();
       answer(exchange);
     },
     clientIp: (req, forwardedFor) => clientIp(req.socket.remoteAddress ?? '', forwardedFor),

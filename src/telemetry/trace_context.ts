@@ -1,4 +1,4 @@
-import { randomBytes, randomFillSync } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 
 /** A place in a trace that a new span can continue from: a caller's span, or one of ours. */
 export interface TraceParent {
@@ -34,10 +34,6 @@ export function parseTraceparent(traceparent: string | undefined, tracestate?: s
   const sampled = (Number.parseInt(flags, 16) & 1) === 1;
   return { traceId, spanId, sampled, tracestate: kept ? tracestate : undefined };
 }
-
-/** The trace that a request says it is part of, or a new one, for the log of a server that does not trace. */
-export const incomingTraceId = (traceparent: string): string =>
-  parseTraceparent(traceparent)?.traceId ?? randomBytes(16).toString('hex');
 
 /** Random ids, drawn in batches: one call of the generator costs more than the hundred ids it yields. */
 export function createIds(): { traceId(): string; spanId(): string } {

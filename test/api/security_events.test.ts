@@ -12,8 +12,8 @@ async function eventsOf(server: TestServer, act: () => Promise<unknown>): Promis
   const before = server.log().length;
   await act();
   return server.log().slice(before).filter(({ event }) => event !== undefined)
-    .map(({ time, request_id: requestId, msg, ...rest }) => {
-      assert.ok(time && requestId && msg);
+    .map(({ time, request_id: requestId, trace_id: traceId, msg, ...rest }) => {
+      assert.ok(time && requestId && traceId && msg);
       return rest;
     });
 }
