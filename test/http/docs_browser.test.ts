@@ -110,6 +110,15 @@ suite('The page at /docs in a browser', { skip }, () => {
     });
   });
 
+  test('says under a field what it is, by its rules or else in its own words', async () => {
+    await visit(async (page) => {
+      await page.evaluate(`buttonIn($('#listUsers'), 'Try').click()`);
+      const [limit, cursor] = await page.evaluate<string[]>(`$$('#listUsers .hint').map((hint) => hint.textContent)`);
+      assert.equal(limit, 'whole number, 1 to 100, 20 unless given');
+      assert.equal(cursor, 'next_cursor of the page before.');
+    });
+  });
+
   test('renews a refused token, follows one renewed by hand, and says when the session is over', async () => {
     await visit(async (page) => {
       await page.evaluate(`logIn('admin@example.com', 'correct horse')`);

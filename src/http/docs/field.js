@@ -52,7 +52,7 @@ export function createField({ id, name, schema, required, changed }) {
   const words = rulesInWords(schema);
   if (way === NUMBER || way === RAW) words.unshift(typeInWords(schema));
   if (way === TEXT && !required && example !== undefined) words.push(`such as ${example}`);
-  const hintText = words.join(', ');
+  const hintText = words.join(', ') || (schema.description ?? '').replaceAll('`', '');
   const hint = h('p.hint', { id: `${id}-hint` }, hintText);
   const control = createControl(way, name, schema, required, {
     id,
