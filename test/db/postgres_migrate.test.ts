@@ -14,7 +14,7 @@ describe('a PostgreSQL database migrates', { skip: withoutServer }, () => {
   const versions = (migrations: readonly Migration[]) => migrations.map(({ version }) => version);
   const fresh = async (t: TestContext) => {
     const own = await createDatabase();
-    const openOne = () => openPostgres({ url: own.url, poolMax: 2, now });
+    const openOne = () => openPostgres({ url: own.url, poolMax: 2, now, timeoutMs: 60_000 });
     const opened = [openOne(), openOne(), openOne()] as const;
     t.after(async () => {
       await Promise.all(opened.map((each) => each.close()));

@@ -6,7 +6,7 @@ databaseSuite(
   'PostgreSQL',
   async () => {
     const { url, drop } = await createDatabase();
-    const db = openPostgres({ url, poolMax: 8, now });
+    const db = openPostgres({ url, poolMax: 8, now, timeoutMs: 60_000 });
     return { ...db, close: () => db.close().finally(drop) };
   },
   withoutServer || undefined,

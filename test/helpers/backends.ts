@@ -2,6 +2,7 @@ import type { Config } from '../../src/core/config.ts';
 import { RedisStore } from '../../src/core/rate_limit_redis.ts';
 import type { BucketStore } from '../../src/core/rate_limit.ts';
 import type { Database } from '../../src/db/database.ts';
+import { openPostgres } from '../../src/db/postgres.ts';
 import { openDatabase } from '../../src/db/session.ts';
 import type { Clock } from './clock.ts';
 import { createDatabase } from './postgres.ts';
@@ -33,10 +34,11 @@ export async function openBackends(config: Config, clock: Clock, folder: string 
     databases.set(folder, createDatabase());
   }
   const fresh = await databases.get(folder ?? '');
-  const used = fresh === undefined ? config : { databaseUrl: fresh.url, databasePoolMax: 4 };
   const redis = wanted.includes('redis') ? await openTurnedRedis(clock.monotonic) : undefined;
   return {
-    db: await openDatabase(used, { monotonic }),
+    db: fresh === undefined
+      ? await openDatabase(config, { monotonic })
+      : openPostgres({ url: fresh.url, poolMax: 4, now: () => performance.now(), timeoutMs: 60_000 }),
     sharedBuckets: redis === undefined ? undefined : new RedisStore(redis),
     drop: async () => fresh?.drop(),
   };

@@ -28,7 +28,7 @@ workerSuite('Postgres', {
   async open() {
     const { url, drop } = await createDatabase();
     const now = (): number => performance.now();
-    const databases = [1, 2].map(() => openPostgres({ url, poolMax: 5, now }));
+    const databases = [1, 2].map(() => openPostgres({ url, poolMax: 5, now, timeoutMs: 60_000 }));
     return {
       databases: databases as [typeof databases[0], typeof databases[0]],
       async close() {
