@@ -79,15 +79,18 @@ suite('threads on Postgres and Redis', { skip, concurrency: 2, timeout: 600_000 
     const { both, url } = await startTwo(t, { RATE_LIMIT_DEFAULT: `${limit}/100d` });
     const name = new URL(url).pathname.slice(1);
     // On a busy machine Redis may take longer than its 50 ms; who is counted by two stores in turn has two limits.
-    let passed = 0;
-    for (let address = 1; passed !== limit; address++) {
+    let isExact = false;
+    for (let address = 1; !isExact; address++) {
       const headers = { 'X-Forwarded-For': `192.0.2.${address}` };
       const body = { email: 'nobody@example.com', password: 'wrong' };
       const answers = await Promise.all(times(3 * limit, (i) =>
         send(both[i % 2]!.port, 'POST', '/api/v1/auth/login', { headers, body })));
-      passed = answers.filter(({ status }) => status === 401).length;
-      assert.equal(answers.filter(({ status }) => status === 429).length, 3 * limit - passed);
-      assert.ok(passed === limit || address < 50, `${passed} of ${limit} passed`);
+      // And of more than the limit lets pass some find the queue of hashes full.
+      const [passed, refused, tooMany] = [401, 429, 503].map((status) =>
+        answers.filter((answer) => answer.status === status).length) as [number, number, number];
+      assert.equal(passed + refused + tooMany, 3 * limit);
+      isExact = passed === limit && refused === 2 * limit;
+      assert.ok(isExact || address < 50, `${passed} of ${limit} passed, ${refused} were refused`);
       assert.ok(new Set(answers.map(threadOf)).size > 2, 'threads of both instances have answered');
     }
     const count = `SELECT count(*) FROM pg_stat_activity WHERE datname = '${name}'`;
