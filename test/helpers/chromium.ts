@@ -69,6 +69,7 @@ export interface Page {
   block(urls: string[]): Promise<void>;
   /** A PNG of the whole page, or of what is in view. */
   screenshot(path: string, options?: { whole: boolean }): Promise<void>;
+  close(): Promise<void>;
 }
 
 export interface Browser {
@@ -208,6 +209,9 @@ async function createPage(send: Send, listen: (listener: Listener) => void): Pro
     async screenshot(path, { whole } = { whole: false }) {
       const { data } = await send('Page.captureScreenshot', { captureBeyondViewport: whole });
       await writeFile(path, Buffer.from(data, 'base64'));
+    },
+    async close() {
+      await send('Page.close');
     },
   };
 }
