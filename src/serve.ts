@@ -91,7 +91,7 @@ export async function serve({ config, version, warnings, entry }: ServeOptions):
       workers: config.workers,
       limits: { request: config.rateLimitDefault, login: config.rateLimitLogin },
     } as const;
-    announce(started, { pretty, color }, log, sink.write);
+    announce(started, { pretty, color }, log, (text) => void sink.write(Buffer.from(text)));
     threads?.announced();
     for (const text of [...warnings, warning, limiterFault]) if (text !== undefined) log.warn(text);
     for (const { version, name } of migrated) log.info('migrated', { version, name });

@@ -44,7 +44,8 @@ export function networkOf(ip: string): string {
 }
 
 /** `::ffff:192.0.2.1` (an IPv4 client on a dual-stack socket) as `192.0.2.1`. */
-const unmapped = (ip: string): string => (/^::ffff:\d+\.\d+\.\d+\.\d+$/i.test(ip) ? ip.slice(7) : ip);
+const unmapped = (ip: string): string =>
+  ip.startsWith('::') && /^::ffff:\d+\.\d+\.\d+\.\d+$/i.test(ip) ? ip.slice(7) : ip;
 
 /** An address in its shortest form, with or without a port, or undefined. */
 function toAddress(hop: string): string | undefined {

@@ -1,6 +1,6 @@
 import { cut, toPlainFields } from './fields.ts';
 import type { Fields, Level, RequestLine } from './fields.ts';
-import { jsonLine, jsonRequest } from './json_line.ts';
+import { createRequestLines, jsonLine } from './json_line.ts';
 import { prettyLine, prettyRequest } from './pretty_line.ts';
 import type { Sink } from './sink.ts';
 
@@ -22,8 +22,8 @@ export interface Log {
   announce(msg: string, fields?: Fields): void;
   /** Something an auditor looks for (`auth.login`), with who and from where in `fields`; `level` defaults to info. */
   event(event: string, fields: Fields, level?: Level): void;
-  /** Whole lines that the log of another thread has composed. */
-  relay(lines: string): void;
+  /** Whole lines that the log of another thread has composed, in UTF-8. */
+  relay(lines: Uint8Array): void;
   /** At level info, from status 500 on at level error. */
   request(line: RequestLine): void;
   /** The lowest level that is written; may be set while the server runs. */
@@ -46,9 +46,12 @@ export interface LogOptions {
   schedule?: (write: () => void) => void;
 }
 
-/** UTF-16 units that may be collected before they are written without waiting for the timer. */
-const batchLength = 64 * 1024;
+/** What may be collected before it is written without waiting for the timer. */
+const batchBytes = 64 * 1024;
 const batchMs = 50;
+/** Of UTF-8, for a UTF-16 unit. */
+const maxUnitBytes = 3;
+const LINE_FEED = 0x0a;
 
 const soon = (write: () => void): void => void setTimeout(write, batchMs).unref();
 
@@ -56,27 +59,32 @@ export function createLog({ level, format, color, now, sink, schedule = soon }: 
   const pretty = format === 'pretty';
   const timestamp = createTimestamp();
   let threshold = levels.indexOf(level);
-  let batch = '';
-  let batchLines = 0;
+  const jsonRequest = createRequestLines();
+  // Lines wait as bytes: a text of many parts is cheapest to copy while it is new, and leaves nothing to be collected.
+  const batch = Buffer.allocUnsafeSlow(batchBytes);
+  let used = 0;
   let lost = 0;
   let scheduled = false;
   let closed = false;
 
-  function handOver(): void {
-    scheduled = false;
-    if (batch === '') return;
+  function give(lines: Uint8Array): void {
     const report = lost === 0 ? '' : compose('warn', 'log lines were lost: nobody read them', undefined, { lost });
-    if (sink.write(report + batch)) lost = 0;
-    else lost += batchLines;
-    batch = '';
-    batchLines = 0;
+    if (sink.write(report === '' ? lines : Buffer.concat([Buffer.from(report), lines]))) lost = 0;
+    else lost += lines.reduce((count, byte) => count + (byte === LINE_FEED ? 1 : 0), 0);
   }
 
-  function add(line: string, count = 1): void {
-    batch += line;
-    batchLines += count;
+  function handOver(): void {
+    scheduled = false;
+    if (used > 0) give(batch.subarray(0, used));
+    used = 0;
+  }
+
+  function add(line: string): void {
+    const most = line.length * maxUnitBytes;
+    if (used + most > batchBytes) handOver();
+    if (most > batchBytes) give(Buffer.from(line));
+    else used += batch.write(line, used);
     if (closed) flush();
-    else if (batch.length >= batchLength) handOver();
     else if (!scheduled) {
       scheduled = true;
       schedule(handOver);
@@ -108,7 +116,11 @@ export function createLog({ level, format, color, now, sink, schedule = soon }: 
     event(event, fields, at = 'info') {
       if (levels.indexOf(at) >= threshold) add(compose(at, event, event, fields));
     },
-    relay: (lines) => add(lines, lines.split('\n').length - 1),
+    relay(lines) {
+      handOver();
+      give(lines);
+      if (closed) flush();
+    },
     request(line) {
       const at = line.status >= 500 ? 'error' : 'info';
       if (levels.indexOf(at) < threshold) return;

@@ -3,8 +3,11 @@ import { Socket } from 'node:net';
 
 /** Where finished lines go. */
 export interface Sink {
-  /** Takes whole lines and never waits. False: too much is waiting already, and nothing of `text` was taken. */
-  write(text: string): boolean;
+  /**
+   * Takes whole lines, in UTF-8, and never waits; what they lie in may be used again afterwards. False: too much is
+   * waiting already, and nothing of `lines` was taken.
+   */
+  write(lines: Uint8Array): boolean;
   /** Writes what is waiting before it returns, for exit and crash; gives up after half a second without progress. */
   flushSync(): void;
 }
@@ -40,27 +43,33 @@ const codeOf = (error: unknown): string => String((error as { code?: unknown }).
 export function openSink(fd: number): Sink {
   const stat = fstatSync(fd);
   if (stat.isFIFO() || stat.isSocket()) makeNonBlocking(fd);
-  let waiting: Buffer[] = [];
+  let waiting: Uint8Array[] = [];
   let waitingBytes = 0;
   let retry: NodeJS.Timeout | undefined;
   let retryMs = firstRetryMs;
   let broken = false;
 
+  /** Bytes of it that go at once. */
+  function put(lines: Uint8Array): number {
+    try {
+      return writeSync(fd, lines);
+    } catch (error) {
+      broken = gone.has(codeOf(error));
+      return 0;
+    }
+  }
+
   /** Writes as much as goes at once. False: something is left. */
   function drain(): boolean {
-    while (!broken && waiting.length > 0) {
-      const chunk = waiting[0] as Buffer;
-      try {
-        const written = writeSync(fd, chunk);
-        waitingBytes -= written;
-        if (written < chunk.length) waiting[0] = chunk.subarray(written);
-        else waiting.shift();
-      } catch (error) {
-        if (!gone.has(codeOf(error))) return false;
-        broken = true;
-      }
+    while (waiting.length > 0) {
+      const chunk = waiting[0]!;
+      const written = put(chunk);
+      waitingBytes -= written;
+      if (written < chunk.length) waiting[0] = chunk.subarray(written);
+      else waiting.shift();
+      if (broken) waiting = [];
+      else if (written === 0) return false;
     }
-    if (broken) waiting = [];
     return true;
   }
 
@@ -77,12 +86,13 @@ export function openSink(fd: number): Sink {
   }
 
   return {
-    write(text) {
+    write(lines) {
       if (broken) return true;
       if (waitingBytes >= maxWaiting) return false;
-      const chunk = Buffer.from(text);
-      waiting.push(chunk);
-      waitingBytes += chunk.length;
+      const written = waiting.length === 0 ? put(lines) : 0;
+      if (written === lines.length || broken) return true;
+      waiting.push(new Uint8Array(lines.subarray(written)));
+      waitingBytes += lines.length - written;
       if (retry === undefined && !drain()) later();
       return true;
     },

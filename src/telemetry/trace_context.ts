@@ -1,4 +1,4 @@
-import { randomFillSync } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 
 /** A place in a trace that a new span can continue from: a caller's span, or one of ours. */
 export interface TraceParent {
@@ -37,17 +37,17 @@ export function parseTraceparent(traceparent: string | undefined, tracestate?: s
 
 /** Random ids, drawn in batches: one call of the generator costs more than the hundred ids it yields. */
 export function createIds(): { traceId(): string; spanId(): string } {
-  const pool = Buffer.alloc(4_096);
-  let used = pool.length;
+  let pool = '';
+  let used = 0;
 
-  function take(bytes: number): string {
-    if (used + bytes > pool.length) {
-      randomFillSync(pool);
+  function take(digits: number): string {
+    if (used + digits > pool.length) {
+      pool = randomBytes(2_048).toString('hex');
       used = 0;
     }
-    used += bytes;
-    return pool.toString('hex', used - bytes, used);
+    used += digits;
+    return pool.slice(used - digits, used);
   }
 
-  return { traceId: () => take(16), spanId: () => take(8) };
+  return { traceId: () => take(32), spanId: () => take(16) };
 }

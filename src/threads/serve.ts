@@ -19,7 +19,7 @@ export type Surroundings = Pick<Parts, 'now' | 'monotonic' | 'figures' | 'shared
 export async function serveInThread(data: ServingData, surroundings: Surroundings): Promise<Log> {
   const { config, version, keys, buckets, hashing, port } = data;
   const { now, monotonic } = surroundings;
-  const sink = { write: (lines: string) => (main.tell('log', lines), true), flushSync: () => {} };
+  const sink = { write: (lines: Uint8Array) => (main.tell('log', new Uint8Array(lines)), true), flushSync: () => {} };
   const log = createLog({ ...data.log, now, sink });
   const ours: ServingVerbs = {
     snapshot: () => application.snapshot(),

@@ -26,7 +26,8 @@ export type MainVerbs = {
   /** It listens, on this port. */
   listening(port: number): void;
   beat(argument: undefined): void;
-  log(lines: string): void;
+  /** Lines, in UTF-8. */
+  log(lines: Uint8Array): void;
   hash(job: HashJob): Promise<Uint8Array>;
   /** The metrics of all threads, as text. */
   metrics(argument: undefined): Promise<string>;

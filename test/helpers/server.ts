@@ -80,7 +80,7 @@ export async function startServer(
   if ('faults' in loaded) throw new Error(loaded.faults.join('\n'));
   const { config } = loaded;
   let written = '';
-  const sink = { write: (text: string) => ((written += text), true), flushSync: () => {} };
+  const sink = { write: (lines: Uint8Array) => ((written += String(lines)), true), flushSync: () => {} };
   const log = createLog({ level: config.logLevel, format: 'json', color: false, now: clock.now, sink });
   const backends = await openBackends(config, clock, settings['DATABASE_URL'] === undefined ? home : undefined);
   const application = await createApp({

@@ -10,7 +10,7 @@ const noon = Date.UTC(2026, 0, 2, 12, 34, 56, 7);
 function openLog(options: Partial<LogOptions> = {}): { log: Log; written: string[]; pass: () => void } {
   const written: string[] = [];
   const due: (() => void)[] = [];
-  const sink = { write: (text: string) => written.push(text) > 0, flushSync: () => {} };
+  const sink = { write: (lines: Uint8Array) => written.push(String(lines)) > 0, flushSync: () => {} };
   const log = createLog({
     level: 'info', format: 'json', color: false, now: () => noon, sink, schedule: (run) => due.push(run), ...options,
   });
@@ -264,10 +264,52 @@ test('lines are handed over together: when it is time, when 64 KB have come toge
   assert.equal(written.length, 4, 'after closing nothing waits');
 });
 
+test('lines keep their order, whatever their length, and those of another thread stand where they came', () => {
+  const { log, written } = openLog();
+  const long = 'ü'.repeat(2_000);
+  log.info('first');
+  for (let i = 0; i < 40; i++) log.info(long, { i });
+  log.info('fields', { a: long, b: long, c: long, d: long, e: long, f: long, g: long, h: long });
+  log.relay(Buffer.from('{"msg":"relayed"}\n{"msg":"relayed too"}\n'));
+  log.info('last');
+  log.flush();
+  const lines = written.join('').trimEnd().split('\n').map((line) => JSON.parse(line));
+  const numbered = Array.from({ length: 40 }, (_, i) => `${long} ${i}`);
+  assert.deepEqual(
+    lines.map(({ msg, i }) => (i === undefined ? msg : `${msg} ${i}`)),
+    ['first', ...numbered, 'fields', 'relayed', 'relayed too', 'last'],
+  );
+});
+
+test('each request line has its own route, outcome, time and level', () => {
+  let at = noon;
+  const { log, written } = openLog({ now: () => at });
+  const told = [
+    { route: '/a', method: 'GET', status: 200 }, { route: '/a', method: 'GET', status: 500 },
+    { route: '/a', method: 'POST', status: 200 }, { route: '/b', method: 'GET', status: 200 },
+    { route: '/a', method: 'GET', status: 200 },
+  ];
+  for (const each of told) {
+    log.request({ ...request, ...each });
+    at += 1;
+  }
+  log.flush();
+  const lines = written.join('').trimEnd().split('\n').map((line) => JSON.parse(line));
+  assert.deepEqual(lines.map(({ route, method, status }) => ({ route, method, status })), told);
+  assert.deepEqual(lines.map(({ level }) => level), ['info', 'error', 'info', 'info', 'info']);
+  assert.deepEqual(lines.map(({ time }) => time.slice(-4)), ['007Z', '008Z', '009Z', '010Z', '011Z']);
+});
+
+test('milliseconds have three decimals', () => {
+  for (const [ms, text] of [[0, '0.000'], [0.0004, '0.000'], [0.0005, '0.001'], [0.012, '0.012'], [0.5, '0.500'], [12, '12.000'], [1234.5678, '1234.568']] as const) {
+    assert.match(textOf((log) => log.request({ ...request, durationMs: ms })), new RegExp(`"duration_ms":${text},`));
+  }
+});
+
 test('lines that the sink does not take are counted, and the count is written when it takes lines again', () => {
   const taken: string[] = [];
   let stuck = true;
-  const sink = { write: (text: string) => !stuck && taken.push(text) > 0, flushSync: () => {} };
+  const sink = { write: (lines: Uint8Array) => !stuck && taken.push(String(lines)) > 0, flushSync: () => {} };
   const { log } = openLog({ sink });
   log.info('lost');
   log.info('lost');

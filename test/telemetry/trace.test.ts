@@ -59,8 +59,8 @@ function openTracer(t: TestContext, options: Partial<TracerOptions> & { endpoint
   const logged: string[] = [];
   let tell: (() => void) | undefined;
   const sink = {
-    write(text: string) {
-      logged.push(JSON.parse(text).msg);
+    write(line: Uint8Array) {
+      logged.push(JSON.parse(String(line)).msg);
       tell?.();
       return true;
     },
