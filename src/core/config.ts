@@ -86,6 +86,8 @@ export interface Sources {
   env: Readonly<Record<string, string | undefined>>;
   /** The text of the `.env` file, undefined when there is none. */
   envFile: string | undefined;
+  /** What it is called; `.env` when left out. */
+  envFileName?: string;
   /** Command-line flags, by the name of their setting. */
   flags: Readonly<Record<string, string | undefined>>;
   /** Reads the file that NAME_FILE names; throws when it can't be read. */
@@ -115,17 +117,17 @@ export function loadConfigFiles({ envFile: named, ...sources }: Sources): Loaded
       return { faults: [`--env-file: ${named ?? '.env'} can't be read; accepted: a file of NAME=value lines`] };
     }
   }
-  return loadConfig({ ...sources, envFile });
+  return loadConfig({ ...sources, envFile, ...(named === undefined ? {} : { envFileName: named }) });
 }
 
 /** Flags over environment over `.env` over defaults. An empty value counts as unset. Finds all faults at once. */
-export function loadConfig({ env, envFile, flags, readFile, checks = {} }: Sources): Loaded {
+export function loadConfig({ env, envFile, envFileName = '.env', flags, readFile, checks = {} }: Sources): Loaded {
   const faults: string[] = [];
   const warnings: string[] = [];
   const fromFile = envFile === undefined ? {} : parseEnv(envFile);
   for (const name of Object.keys(fromFile)) {
     if (isSettingName(name) || isSecretFile(name)) continue;
-    warnings.push(`.env: ${name} is not a setting; did you mean ${nearest(name, Object.keys(settings))}?`);
+    warnings.push(`${envFileName}: ${name} is not a setting; did you mean ${nearest(name, Object.keys(settings))}?`);
   }
   const given = (name: string): string | undefined => flags[name] || env[name] || fromFile[name] || undefined;
   const values: Record<string, unknown> = {};

@@ -138,7 +138,7 @@ export const cidrs = (meaning: string) =>
     (value) => {
       const ranges: [address: string, prefix: number][] = [];
       for (const item of listed(value)) {
-        const [, address, prefix] = /^([0-9a-fA-F.:]+)(?:\/(\d{1,3}))?$/.exec(item) ?? [];
+        const [, address, prefix] = /^([0-9a-fA-F.:]+)(?:\/(0|[1-9]\d{0,2}))?$/.exec(item) ?? [];
         const bits = isIP(address ?? '') === 4 ? 32 : isIP(address ?? '') === 6 ? 128 : -1;
         if (address === undefined || bits < 0 || Number(prefix ?? bits) > bits) return new Wrong(`has "${item}"`);
         ranges.push([address, Number(prefix ?? bits)]);
@@ -156,7 +156,7 @@ export const origins = (meaning: string) =>
     (value) => {
       if (value.trim() === '*') return '*';
       // Browsers send no wildcard: an origin with one in it would never match.
-      const isOrigin = (item: string) => URL.canParse(item) && new URL(item).origin === item && !item.includes('*');
+      const isOrigin = (item: string) => /^https?:[^*]+$/.test(item) && URL.parse(item)?.origin === item;
       const wrong = listed(value).find((item) => !isOrigin(item));
       return wrong === undefined ? listed(value) : new Wrong(`has "${wrong}"`);
     },

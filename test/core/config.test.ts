@@ -105,15 +105,15 @@ const table: Record<SettingName, { accepted: Record<string, unknown>; refused: s
       ',': [],
     },
     refused: [
-      ...['1', 'true', 'loopback', 'dead', '10.0.0', '10.0.0.256', '10.0.0.0/33', '::1/129', '10.0.0.0/'],
-      ...['10.0.0.0/-1', '10.0.0.0/8/8', 'fe80::1%eth0', 'example.com', '10.0.0.1:80', '10.0.0.1 10.0.0.2', '::g'],
+      ...['1', 'true', 'loopback', 'dead', '10.0.0', '10.0.0.256', '10.0.0.0/33', '10.0.0.0/08', '::1/129'],
+      ...['10.0.0.0/', '10.0.0.0/-1', '10.0.0.0/8/8', 'fe80::1%eth0', 'example.com', '10.0.0.1:80', '10.0.0.1 10.0.0.2', '::g'],
     ],
   },
   CORS_ORIGINS: {
     accepted: { '*': '*', 'https://a.example, http://localhost:3000': ['https://a.example', 'http://localhost:3000'] },
     refused: [
       ...['a.example', 'https://a.example/', 'https://a.example/x', 'https://a.example:443', 'HTTPS://A.example'],
-      ...['null', '*,https://a.example', 'https://u@a.example', 'file:///a', 'https://*.a.example'],
+      ...['null', '*,https://a.example', 'https://u@a.example', 'file:///a', 'ftp://a.example', 'https://*.a.example'],
     ],
   },
   BODY_LIMIT: {
@@ -261,6 +261,7 @@ test('a name in .env that is no setting is a warning with the nearest real one',
     const { warnings } = configOf({ envFile: `${name}=1` });
     assert.deepEqual(warnings, [`.env: ${name} is not a setting; did you mean ${real}?`]);
   }
+  assert.match(configOf({ envFile: 'PROT=1', envFileName: 'other.env' }).warnings[0]!, /^other\.env: PROT is not a setting/);
   assert.deepEqual(configOf({ env: { PROT: '1', HOME: '/' } }).warnings, [], 'the environment has names of others');
   assert.deepEqual(configOf({ envFile: `JWT_SECRET_FILE=/key`, files: { '/key': KEY } }).warnings, []);
 });
