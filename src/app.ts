@@ -7,8 +7,8 @@ import { sendsMail } from './core/config.ts';
 import type { Config } from './core/config.ts';
 import { createHashThreads, createPasswords } from './core/passwords.ts';
 import type { Hashes } from './core/passwords.ts';
-import { policy } from './core/rate_limit.ts';
-import type { BucketStore } from './core/rate_limit.ts';
+import { policy, toWords } from './core/rate_limit.ts';
+import type { BucketStore, Policy } from './core/rate_limit.ts';
 import { createSharedBuckets, SharedStore } from './core/rate_limit_shared.ts';
 import { createTokens } from './core/tokens.ts';
 import type { Database, Migration } from './db/database.ts';
@@ -100,7 +100,12 @@ export async function createApp(parts: Parts): Promise<Application> {
   const lag = openLag(monotonic);
   const routes = apiRoutes(config);
   const router = createRouter(routes);
-  const documents = lazyDocuments(routes, version);
+  const limits = {
+    default: policy('default', config.rateLimitDefault),
+    login: policy('login', config.rateLimitLogin),
+    'login-failures': policy('login-failures', config.rateLimitLoginFailures),
+  };
+  const documents = lazyDocuments(routes, version, Object.values(limits));
   const local = ofProcess?.buckets ?? openBuckets(config.rateLimitMaxKeys, monotonic);
   const limiter = sharedBuckets && await openLimiter(sharedBuckets, local, (fault) => {
     if (ofProcess !== undefined) ofProcess.limiterChanged(); // That is logged once, by the main thread.
@@ -124,11 +129,7 @@ export async function createApp(parts: Parts): Promise<Application> {
     event: recorder.event,
     passwords: createPasswords({ log2N: config.scryptLog2N, r: config.scryptR, p: config.scryptP, ...hashing }, hashes),
     tokens: createTokens({ keys, issuer: config.jwtIssuer, audience: config.jwtAudience }),
-    limits: {
-      default: policy('default', config.rateLimitDefault),
-      login: policy('login', config.rateLimitLogin),
-      'login-failures': policy('login-failures', config.rateLimitLoginFailures),
-    },
+    limits,
     buckets: limiter ?? local,
     isDraining: () => server.draining,
     schemaIsCurrent: createSchemaCheck(db),
@@ -240,14 +241,15 @@ function createRequestIds(): () => string {
 }
 
 /** Loaded and written when somebody first asks for them. */
-function lazyDocuments(routes: readonly Route<App>[], version: string): App['documents'] {
+function lazyDocuments(routes: readonly Route<App>[], version: string, policies: readonly Policy[]): App['documents'] {
+  const limits = Object.fromEntries(policies.map((each) => [each.name, toWords(each, 'request')]));
   let openapi: string | undefined;
   let docs: Docs | undefined;
   return {
     async openapi() {
       const { about } = await import('./api/about.ts');
       const { toOpenApi } = await import('./http/openapi.ts');
-      return (openapi ??= JSON.stringify(toOpenApi(routes, { ...about, version })));
+      return (openapi ??= JSON.stringify(toOpenApi(routes, { ...about, version, limits })));
     },
     async docs() {
       const { about } = await import('./api/about.ts');

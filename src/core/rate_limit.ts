@@ -43,6 +43,10 @@ export function policy(name: string, { limit, windowMs }: { limit: number; windo
   return { name, limit, windowMs, cost, span: limit * cost, item };
 }
 
+/** For people: `5 logins in 60 s`. */
+export const toWords = ({ limit, windowMs }: Pick<Policy, 'limit' | 'windowMs'>, what: string): string =>
+  `${limit} ${what}${limit === 1 ? '' : 's'} in ${windowMs / 1000} s`;
+
 /** A take as the client is told of it. */
 export interface Charge {
   take: Take;

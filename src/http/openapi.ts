@@ -32,18 +32,20 @@ export interface DocumentInfo {
   license: { name: string; identifier: string };
   /** What each tag of the routes is about, in order. */
   tags: Readonly<Record<string, string>>;
+  /** What each limit of the routes allows, by its name. */
+  limits: Readonly<Record<string, string>>;
 }
 
 type Json = Record<string, unknown>;
 
 /** The OpenAPI 3.1 document of a list of routes. Schemas are taken as they are; those with a title become components. */
-export function toOpenApi<App>(routes: readonly Route<App>[], { tags, ...info }: DocumentInfo): Json {
+export function toOpenApi<App>(routes: readonly Route<App>[], { tags, limits, ...info }: DocumentInfo): Json {
   const schemas: Json = {};
   const used = new Set(routes.map(({ tag }) => tag));
   const codes = new Set(routes.flatMap(codesOf));
   const paths: Record<string, Json> = {};
   for (const route of routes) {
-    (paths[route.path] ??= {})[route.method.toLowerCase()] = operation(route, schemas);
+    (paths[route.path] ??= {})[route.method.toLowerCase()] = operation(route, schemas, limits);
   }
   return {
     openapi: '3.1.0',
@@ -61,7 +63,7 @@ export function toOpenApi<App>(routes: readonly Route<App>[], { tags, ...info }:
   };
 }
 
-function operation<App>(route: Route<App>, schemas: Json): Json {
+function operation<App>(route: Route<App>, schemas: Json, allowed: DocumentInfo['limits']): Json {
   const { operationId, summary, description, tag, guard, body, query, path, limits } = route;
   const parameters = [
     ...[...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
@@ -78,7 +80,7 @@ function operation<App>(route: Route<App>, schemas: Json): Json {
     ...(description === undefined ? {} : { description }),
     security: guard.name === 'anyone' ? [] : [{ bearer: [] }],
     ...(guard.name === 'admin' ? { 'x-role': 'admin' } : {}),
-    ...(limits.length === 0 ? {} : { 'x-rate-limits': limits }),
+    ...(limits.length === 0 ? {} : { 'x-rate-limits': limits.map((name) => `${name}: ${allowed[name]}`) }),
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === undefined
       ? {}

@@ -1,9 +1,6 @@
+import { toWords } from '../core/rate_limit.ts';
+import type { Limit } from '../core/settings.ts';
 import type { Log } from './log.ts';
-
-interface Limit {
-  limit: number;
-  windowMs: number;
-}
 
 /** What a server says of itself when it listens. */
 export interface Started {
@@ -55,6 +52,3 @@ function banner(started: Started, color: boolean): string {
 /** SGR parameters (ECMA-48 §8.3.117). */
 const BOLD = 1;
 const DIM = 90;
-
-const toWords = ({ limit, windowMs }: Limit, what: string): string =>
-  `${limit} ${what}${limit === 1 ? '' : 's'} in ${windowMs / 1000} s`;

@@ -176,13 +176,14 @@ suite('openapi', () => {
     for (const [where, operation, path] of operations) {
       const limited = operation['x-rate-limits'] !== undefined;
       assert.equal(limited, path.startsWith('/api/'), where);
+      if (limited) assert.match(operation['x-rate-limits'][0], /^default: \d+ requests in 60 s$/, where);
       assert.equal(operation['responses']['429'] !== undefined, limited, where);
       if (operation['x-role'] === 'admin') assert.ok(operation['responses']['403'], where);
     }
   });
 
   test('without routes it is still a document', () => {
-    const info = { title: 'none', version: '0', description: '', license: { name: 'MIT', identifier: 'MIT' }, tags: {} };
+    const info = { title: 'none', version: '0', description: '', license: { name: 'MIT', identifier: 'MIT' }, tags: {}, limits: {} };
     assert.deepEqual(toOpenApi([], info)['paths'], {});
   });
 });

@@ -35,7 +35,7 @@ function aboutView(operation) {
     h(
       'p.soft',
       secured && `Needs a token${role && ` with the role ${role}`}. `,
-      limits.length > 0 && `Rate limits: ${limits.join(', ')}.`,
+      limits.length > 0 && `Rate limits: ${limits.join('; ')}.`,
     ),
     parameters.length > 0 && section('Parameters', h('ul.shape', {},
       parameters.map(({ name, schema, required, where }) => {

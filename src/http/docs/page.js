@@ -17,6 +17,7 @@ const allCards = () => sections.flatMap((section) => section.cards);
 const tagId = (name) => `tag-${name.replace(/\W+/g, '-')}`;
 
 async function load() {
+  const held = main.contains(document.activeElement);
   main.setAttribute('aria-busy', 'true');
   try {
     const answer = await send({ method: 'GET', target: '/openapi.json', headers: {} });
@@ -29,6 +30,7 @@ async function load() {
       h('h2', 'The description of this API did not load'), h('p', error.message), retry));
   }
   main.removeAttribute('aria-busy');
+  if (held) main.querySelector('button')?.focus();
 }
 
 function show(api) {
