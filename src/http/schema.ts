@@ -166,6 +166,7 @@ function visitString(rules: StringRules & { enum?: string[] }, value: string, fa
   if (!value.isWellFormed()) return fault('must not contain lone surrogates');
   if (rules.enum !== undefined && !rules.enum.includes(value)) return fault(`must be one of ${rules.enum.join(', ')}`);
   const { minLength = 0, maxLength = Infinity, 'x-maxBytes': maxBytes = Infinity } = rules;
+  // Code points are counted only where the number of UTF-16 units leaves it open.
   const length = value.length <= maxLength && value.length >= 2 * minLength ? value.length : [...value].length;
   if (length < minLength) return fault(minLength === 1 ? 'must not be empty' : `needs ${minLength} characters or more`);
   if (length > maxLength) return fault(`must have at most ${maxLength} characters`);

@@ -48,7 +48,7 @@ interface Newest {
 }
 
 const TIMEOUTS: Timeouts = { headersMs: 10_000, requestMs: 30_000, checkMs: 1_000, keepAliveMs: 5_000 };
-/** What was sent within that time may arrive so much later. */
+/** How much longer an idle connection is left open: what was sent in time may still be on its way. */
 const ON_THE_WAY_MS = 1_000;
 const MAX_HEADER_BYTES = 16_384;
 const MAX_CONNECTIONS = 20_000;
@@ -138,7 +138,10 @@ export function createHttpServer({ handle, onRejected, timeouts = TIMEOUTS, ...s
 
   let arrived = 0;
   server.on('connection', () => arrived++);
-  /** Those that wait would be reset. One is taken in each turn of the event loop: until a turn without one. */
+  /**
+   * Takes the connections that the system has made already, which closing would reset. Node takes one in each turn of
+   * the event loop, so none is left after a turn without one.
+   */
   async function takeWaiting(): Promise<void> {
     await turn();
     for (let left = MAX_WAITING, seen = -1; left > 0 && seen !== arrived; left--) {
@@ -148,9 +151,9 @@ export function createHttpServer({ handle, onRejected, timeouts = TIMEOUTS, ...s
   }
   /** http.Server's own close() would cut idle connections at once; net.Server's resolves when all are gone. */
   const gone = Promise.withResolvers<void>();
-  let deaf: Promise<void> | undefined;
+  let stopped: Promise<void> | undefined;
   const stopListening = (): Promise<void> =>
-    (deaf ??= takeWaiting().then(() => void NetServer.prototype.close.call(server, () => gone.resolve())));
+    (stopped ??= takeWaiting().then(() => void NetServer.prototype.close.call(server, () => gone.resolve())));
 
   return {
     get draining() {
