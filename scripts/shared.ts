@@ -93,7 +93,7 @@ export function databaseFile(config: Config, instead: string): string {
   return file;
 }
 
-/** The database of the settings; a schema is brought up to date as soon as it answers. */
+/** The database of the settings, whatever its schema is. */
 export const openHere = (config: Config): Promise<Database> =>
   openDatabase(config, {
     monotonic: () => performance.now() * 1e6,

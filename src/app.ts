@@ -78,8 +78,8 @@ export interface Application {
   /** What this thread has counted. */
   snapshot(): Snapshot;
   /**
-   * Schema, first administrator and shared buckets: what was done, and why the latter are not used at first. Beside
-   * others only the buckets are looked at.
+   * Brings the schema up to date, makes the first administrator, looks at the shared buckets: what was done, and why
+   * the buckets can't be used yet, if so. A thread beside others only looks at the buckets.
    */
   prepare(): Promise<{ migrated: Migration[]; madeAdmin: boolean; limiterFault: string | undefined }>;
   /** Looks whether the shared buckets work, ahead of time, and says so when that has changed. */

@@ -99,6 +99,7 @@ export interface Sources {
 export type Loaded =
   | {
       config: Config;
+      /** Those that somebody set; the others have their defaults. */
       explicit: ReadonlySet<SettingName>;
       /** What each setting was read from, as text; undefined where it is unset. */
       texts: Readonly<Record<SettingName, string | undefined>>;

@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 
 /**
  * One setting: how its text is read, its default and what it means. `read` returns the value, or a `Wrong` that says
- * what would be accepted; the text itself is never repeated for a secret.
+ * what is wrong and may quote the text; whoever shows it leaves that out for a secret.
  */
 export interface Setting<T> {
   read(text: string): T | Wrong;
@@ -15,6 +15,7 @@ export interface Setting<T> {
   secret: boolean;
 }
 
+/** What is wrong with a text, as the end of a sentence that the setting's name begins: `is "abc"`. */
 export class Wrong {
   readonly problem: string;
   constructor(problem: string) {
@@ -23,6 +24,7 @@ export class Wrong {
 }
 
 type Options = { secret?: boolean };
+/** Only a setting with a default always has a value. */
 type Presence<T, F> = F extends string ? T : T | undefined;
 
 function setting<T, F extends string | undefined>(

@@ -105,7 +105,7 @@ export const endAll = async (db: Database, userId: string): Promise<void> => {
 export const endEverybodys = async (db: Database): Promise<number> =>
   (await db.write([{ sql: END_EVERYBODYS, params: [] }]))![0]!.changes;
 
-/** Deletes at most `limit` sessions that have expired, of which nothing is needed any more; how many it were. */
+/** Deletes at most `limit` sessions that have expired, of which nothing is needed any more; how many there were. */
 export const purgeExpired = async (db: Database, now: number, limit: number): Promise<number> =>
   (await db.write([{ sql: PURGE, params: [now, limit] }]))![0]!.changes;
 

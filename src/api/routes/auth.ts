@@ -200,8 +200,8 @@ function tokenPair({ tokens, config }: App, user: User, session: Session, now: n
 }
 
 /**
- * Refresh token rotation with reuse detection (RFC 9700 §4.14.2). A session knows its good token and the one that
- * replaced; any other that we signed was replaced earlier.
+ * Refresh token rotation with reuse detection (RFC 9700 §4.14.2). A session knows its good token and the one before
+ * it; any other that we signed for it is older still.
  */
 async function refresh(app: App, exchange: Exchange, token: string, now: number) {
   const claims = app.tokens.verify(token, 'refresh', now);
