@@ -10,7 +10,7 @@ import * as sessions from '../db/sessions.ts';
 import type { Caller } from '../db/sessions.ts';
 import type { Docs } from '../http/docs.ts';
 import type { Exchange } from '../http/exchange.ts';
-import type { DefineRoute, Guard } from '../http/route.ts';
+import type { DefineRoute, Guard, Route } from '../http/route.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Recorder } from '../telemetry/recorder.ts';
 import type { ServerMetrics } from '../telemetry/server_metrics.ts';
@@ -48,7 +48,7 @@ export interface App {
   documents: { openapi(): Promise<string>; docs(): Promise<Docs> };
 }
 
-export const route: DefineRoute<App> = (spec) => spec as ReturnType<DefineRoute<App>>;
+export const route: DefineRoute<App, LimitName> = (spec) => spec as Route<App>;
 
 export const anyone: Guard<App, undefined> = { name: 'anyone', admit: () => undefined };
 

@@ -97,13 +97,13 @@ export interface AnyReply {
   body?: unknown;
 }
 
-/** Checks a literal against its own declarations. */
-export type DefineRoute<App> = <
+/** Checks a literal against its own declarations, and that its limits are some of those there are. */
+export type DefineRoute<App, Limit extends string> = <
   const Path extends string,
   Caller,
   const R extends Replies,
   Query = undefined,
   Body = undefined,
 >(
-  spec: RouteSpec<App, Path, Caller, Query, Body, R>,
+  spec: RouteSpec<App, Path, Caller, Query, Body, R> & { limits: readonly Limit[] },
 ) => Route<App>;
