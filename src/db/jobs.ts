@@ -1,5 +1,6 @@
 import { then } from '../core/maybe.ts';
 import type { Maybe } from '../core/maybe.ts';
+import { LAST_ID } from './models.ts';
 import type { Job, JobState } from './models.ts';
 import type { Database, Row, Statement, Value } from './database.ts';
 
@@ -143,8 +144,6 @@ const toJob = (row: Row): Job => ({
 const jobOr = (row: Row | undefined): Job | undefined => (row === undefined ? undefined : toJob(row));
 
 export const byId = (db: Database, id: string): Maybe<Job | undefined> => then(db.one(BY_ID, [id]), jobOr);
-
-const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 
 /** A page of jobs, newest first, behind the id `after`. */
 export const list = (
