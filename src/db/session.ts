@@ -27,6 +27,17 @@ export async function openDatabase(
   return openPostgres({ url: databaseUrl, poolMax: databasePoolMax, now, patienceMs: PATIENCE_MS, onWait });
 }
 
+/**
+ * How many of the process's database connections a thread may have: 0 is the main one, which gets one beside others,
+ * and 1, 2, … are those that serve.
+ */
+export function poolOf({ workers, databasePoolMax }: Config, thread: number): number {
+  if (workers === 1) return databasePoolMax;
+  if (thread === 0) return 1;
+  const left = databasePoolMax - 1;
+  return Math.floor(left / workers) + (thread <= left % workers ? 1 : 0);
+}
+
 /** The path behind `sqlite:PATH`, `:memory:` for a database without one; undefined for another engine. */
 export const sqliteFile = (databaseUrl: string): string | undefined =>
   databaseUrl.startsWith('sqlite:') ? databaseUrl.slice('sqlite:'.length) : undefined;
