@@ -95,8 +95,10 @@ export const record = <T>(values: Schema<T>, rules: { description?: string } = {
 export const propertiesOf = (schema: Schema<unknown>): Readonly<Record<string, Schema<unknown>>> =>
   (schema['properties'] ?? {}) as Record<string, Schema<unknown>>;
 
+export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
 const FORMATS: Readonly<Record<string, RegExp>> = {
-  uuid: /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i,
+  uuid: UUID,
   'date-time': /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/,
 };
 const patterns = new Map<string, RegExp>();

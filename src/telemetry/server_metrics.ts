@@ -26,7 +26,7 @@ export const durationBounds = [
 ] as const;
 
 /** RFC 9110 §9, RFC 5789. The parser knows some thirty more, which no route answers to. */
-const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'CONNECT']);
+export const usualMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'CONNECT']);
 
 /** The series of one method and route, found once. */
 interface RouteSeries {
@@ -71,7 +71,7 @@ export function createServerMetrics(registry: Registry): ServerMetrics {
       (byPolicy.get(policy) ?? decisionsOf(policy))[refused ? 'refused' : 'allowed'].inc(),
 
     request(method, route, status, seconds) {
-      const known = methods.has(method) ? method : 'other';
+      const known = usualMethods.has(method) ? method : 'other';
       const series = seriesOf(known, route);
       let counter = series.requests.get(status);
       if (counter === undefined) {
