@@ -58,7 +58,8 @@ const MAX_WAITING = 1024;
 /** What routes answer to. */
 const METHODS = 'GET, HEAD, POST, PATCH, DELETE, OPTIONS';
 
-export function createHttpServer({ handle, onRejected, timeouts = TIMEOUTS, ...surroundings }: HttpOptions): HttpServer {
+export function createHttpServer(options: HttpOptions): HttpServer {
+  const { handle, onRejected, timeouts = TIMEOUTS, ...surroundings } = options;
   let draining = false;
   /** The newest exchange of each connection. */
   const newest = new WeakMap<Duplex, Newest>();
@@ -113,8 +114,12 @@ export function createHttpServer({ handle, onRejected, timeouts = TIMEOUTS, ...s
     const { status, headers, body } = toProblem(failure, requestId);
     const fields = [
       ...headers,
-      ...['X-Content-Type-Options', 'nosniff', 'X-Request-Id', requestId, 'Date', new Date(context.wallTime()).toUTCString()],
-      ...['Content-Type', PROBLEM_TYPE, 'Content-Length', String(Buffer.byteLength(body)), 'Connection', 'close'],
+      'X-Content-Type-Options', 'nosniff',
+      'X-Request-Id', requestId,
+      'Date', new Date(context.wallTime()).toUTCString(),
+      'Content-Type', PROBLEM_TYPE,
+      'Content-Length', String(Buffer.byteLength(body)),
+      'Connection', 'close',
     ];
     let head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n`;
     for (let i = 0; i < fields.length; i += 2) head += `${fields[i]}: ${fields[i + 1]}\r\n`;
@@ -201,7 +206,7 @@ function createOutbox(): (exchange: Exchange) => void {
   };
 }
 
-/** What a person is told of an error of Node's HTTP parser or its timeouts; undefined when nobody is there to be told. */
+/** An error of Node's HTTP parser or its timeouts, as the client is told; undefined when nobody is there to be told. */
 function fromParser(error: NodeJS.ErrnoException & { rawPacket?: Buffer }): Failure | undefined {
   const { code = '', rawPacket } = error;
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new Failure('request_timeout');
