@@ -117,7 +117,7 @@ export async function withDatabase<T>(config: Config, work: (db: Database) => Pr
   }
 }
 
-/** The same for what needs every table: a schema that this code does not know, or that lacks a migration, is refused. */
+/** The same for what needs every table: refuses a schema that this code does not know, or that lacks a migration. */
 export const withAccounts = <T>(config: Config, work: (db: Database) => Promise<T>): Promise<T> =>
   withDatabase(config, async (db) => {
     const pending = pendingMigrations(await appliedMigrations(db), knownMigrations(db));

@@ -88,6 +88,6 @@ const BEARER = /^bearer(?: |$)/i;
 
 const isBearer = ({ authorization }: Exchange): boolean => authorization !== undefined && BEARER.test(authorization);
 
-/** The token of `Authorization: Bearer` (RFC 6750 §2.1), or undefined when the header is absent or of another scheme. */
+/** The token of `Authorization: Bearer` (RFC 6750 §2.1); undefined when the header is absent or of another scheme. */
 export const bearerToken = (exchange: Exchange): string | undefined =>
   isBearer(exchange) ? exchange.authorization!.slice('bearer '.length).trim() : undefined;

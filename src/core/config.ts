@@ -1,11 +1,13 @@
 import os from 'node:os';
 import { parseEnv } from 'node:util';
 
-import { cidrs, choice, duration, flag, host, integer, keys, limit, origins, size, text, url, Wrong } from './settings.ts';
-import type { Setting } from './settings.ts';
 import { isEmail } from './email.ts';
 import { isGuessable } from './guessable.ts';
 import { nearest } from './nearest.ts';
+import {
+  choice, cidrs, duration, flag, host, integer, keys, limit, origins, size, text, url, Wrong,
+} from './settings.ts';
+import type { Setting } from './settings.ts';
 
 /** Every setting there is: name, what is accepted, default, meaning. README and .env.example are tested against it. */
 export const settings = {

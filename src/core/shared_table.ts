@@ -19,7 +19,7 @@ const HEADER_BYTES = SECRET_AT + SECRET_BYTES;
 
 /** Entries that share one summary: the least moments of them all. */
 const BLOCK = 1024;
-/** The moment of an entry that is changing hands. It counts as full, so one that a dead thread left behind is used again. */
+/** The moment of an entry that is changing hands. It counts as full: one that a dead thread left so is used again. */
 const CLAIMED = -Infinity;
 /** More steps than any chain has: a reader that others send from chain to chain gives up, and asks under the lock. */
 const MAX_STEPS = 100;

@@ -52,7 +52,8 @@ const textsOf = (engine: Engine) => {
     extend: `UPDATE jobs SET run_at = ${clock} + $4 WHERE ${HELD}`,
     finish: `UPDATE jobs SET state = $4, last_error = $5, finished_at = ${clock}, claim = NULL WHERE ${HELD}`,
     postpone: `UPDATE jobs SET state = 'queued', run_at = ${clock} + $4, last_error = $5, claim = NULL WHERE ${HELD}`,
-    giveBack: `UPDATE jobs SET state = 'queued', run_at = ${clock}, attempts = attempts - 1, claim = NULL WHERE ${HELD}`,
+    giveBack: `
+      UPDATE jobs SET state = 'queued', run_at = ${clock}, attempts = attempts - 1, claim = NULL WHERE ${HELD}`,
     retry: `
       UPDATE jobs SET state = 'queued', run_at = ${clock}, attempts = 0, finished_at = NULL
       WHERE id = $1 AND state = 'dead' RETURNING ${JOB}`,

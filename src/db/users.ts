@@ -18,7 +18,8 @@ const SET_FULL_NAME = `UPDATE users SET full_name = $2, updated_at = $3 WHERE id
 const SET_PASSWORD = 'UPDATE users SET password_hash = $2, updated_at = $4 WHERE id = $1 AND password_hash = $3';
 const RESET_PASSWORD = 'UPDATE users SET password_hash = $2, updated_at = $3 WHERE id = $1 AND is_active = 1';
 const VERIFY_EMAIL = `
-  UPDATE users SET email_verified_at = COALESCE(email_verified_at, $2), updated_at = $2 WHERE id = $1 AND is_active = 1`;
+  UPDATE users SET email_verified_at = COALESCE(email_verified_at, $2), updated_at = $2
+  WHERE id = $1 AND is_active = 1`;
 const REHASH = 'UPDATE users SET password_hash = $2 WHERE id = $1 AND password_hash = $3';
 /** True unless the user `$1` is the only active administrator. */
 const ANOTHER_ADMIN = `(

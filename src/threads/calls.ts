@@ -31,7 +31,9 @@ type Message =
   | { answerTo: number; fault: Fault };
 
 /** Either end of what joins two threads. */
-export type Port = Pick<MessagePort, 'postMessage'> & { on(event: 'message', listener: (message: Message) => void): unknown };
+export interface Port extends Pick<MessagePort, 'postMessage'> {
+  on(event: 'message', listener: (message: Message) => void): unknown;
+}
 
 interface Waiting {
   resolve(value: never): void;

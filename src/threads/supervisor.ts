@@ -114,7 +114,8 @@ export async function openServingThreads(options: SupervisorOptions): Promise<Se
         past = [...merged([past, thread.counted.filter(({ kind }) => kind !== 'gauge')])];
         if (isStopping || (isStarting && !thread.serves)) return;
         const livedMs = (monotonic() - startedAt) / 1e6;
-        const waitMs = livedMs > LONG_LIFE_MS ? FIRST_WAIT_MS : Math.min(LAST_WAIT_MS, Math.max(FIRST_WAIT_MS, lastWaitMs * 2));
+        const longerMs = Math.min(LAST_WAIT_MS, Math.max(FIRST_WAIT_MS, lastWaitMs * 2));
+        const waitMs = livedMs > LONG_LIFE_MS ? FIRST_WAIT_MS : longerMs;
         options.onReplaced(reason);
         log.error('A thread that served has died, and is replaced.', { thread: name, reason, wait_ms: waitMs, error });
         const timer = setTimeout(() => {
