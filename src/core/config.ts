@@ -156,8 +156,7 @@ export function loadConfig({ env, envFile, envFileName = '.env', flags, readFile
     texts[name] = source;
     const result = source === undefined ? undefined : setting.read(source);
     if (result instanceof Wrong) {
-      const problem = setting.secret && result.problem.includes('"') ? 'is not acceptable' : result.problem;
-      faults.push(`${name}: ${problem}; accepted: ${setting.accepts}`);
+      faults.push(`${name}: ${told(result, setting.secret)}; accepted: ${setting.accepts}`);
       wrong.add(name);
       values[camel(name)] = setting.fallback === undefined ? undefined : setting.read(setting.fallback);
     } else {
@@ -170,6 +169,7 @@ export function loadConfig({ env, envFile, envFileName = '.env', flags, readFile
       }
     }
   }
+  // The same object: what depends on several settings is put right in it below.
   const config = values as Config;
   values['workers'] ||= os.availableParallelism();
   const stricter = config.environment === 'production' && !explicit.has('PASSWORD_MIN_LENGTH');
@@ -182,6 +182,11 @@ export function loadConfig({ env, envFile, envFileName = '.env', flags, readFile
   }
   faults.push(...contradictions(config, explicit).filter((fault) => !wrong.has(fault.split(':', 1)[0]!)));
   return faults.length > 0 ? { faults } : { config, explicit, texts, warnings };
+}
+
+function told({ problem, quoted }: Wrong, isSecret: boolean): string {
+  if (quoted === undefined) return problem;
+  return isSecret ? 'is not acceptable' : `${problem} "${quoted}"`;
 }
 
 const isSettingName = (name: string): name is SettingName => Object.hasOwn(settings, name);
