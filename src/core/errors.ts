@@ -94,6 +94,10 @@ export class Failure extends Error {
   }
 }
 
+/** What this needs is away and will be back within moments. */
+export const unavailable = (cause?: unknown): Failure =>
+  new Failure('unavailable', undefined, { cause, retryAfter: 1 });
+
 /**
  * The message of the innermost cause, or its code where it has no message: an AggregateError, when all addresses of
  * one name failed.
