@@ -27,7 +27,7 @@ export function openSqlite({ file, lockTimeoutMs = 2_000, toWriter }: SqliteOpti
   const thread = memory ?? toWriter ? undefined : createWriterThread({ file, lockTimeoutMs });
   const writer = memory === undefined ? createWriter(toWriter ?? thread!.connect) : inline(memory);
   let reader = memory;
-
+  /** Whether the reader is inside a read transaction. */
   let snapshot = false;
 
   const endSnapshot = (): void => {
