@@ -3,7 +3,7 @@ import type { Database } from './database.ts';
 import { openSqlite } from './sqlite.ts';
 import type { ToWriter } from './sqlite_writer.ts';
 
-/** Servers that are started together do not start in order. */
+/** How long `migrate` waits for a database that is away: servers that are started together do not start in order. */
 const PATIENCE_MS = 30_000;
 
 export interface DatabaseParts {

@@ -51,7 +51,7 @@ export interface Caller {
 export const bySid = (db: Database, sid: string): Maybe<Login | undefined> =>
   then(db.one(WITH_USER, [sid]), toLogin);
 
-/** The least of it, for every request. */
+/** Likewise, but only what every request with a token needs, and pays for. */
 export const callerBySid = (db: Database, sid: string): Maybe<Caller | undefined> =>
   then(db.one(CALLER, [sid]), (row) =>
     row === undefined
