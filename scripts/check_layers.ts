@@ -29,9 +29,6 @@ const rooms: Record<string, { imports: string[]; types?: string[] }> = {
   'main.js': { imports: ['start.ts'] },
 };
 
-/** Whether `import type` counts when circles of files are looked for. The entry of a thread never does. */
-const typesMakeCircles = true;
-
 /** Modules of Node that only some files import. */
 const homes: { module: string; files: RegExp }[] = [
   { module: 'node:process', files: /^main\.js$/ },
@@ -160,7 +157,7 @@ function contentBreaches({ file, code, statements, isBarrel }: Source): Breach[]
   return found;
 }
 
-/** Each circle of imports once, at the import that closes it. */
+/** Each circle of imports, of types too, once, at the import that closes it; that a thread is started is no import. */
 function circles(sources: readonly Source[]): Breach[] {
   const byFile = new Map(sources.map((source) => [source.file, source]));
   const found: Breach[] = [];
@@ -168,8 +165,7 @@ function circles(sources: readonly Source[]): Breach[] {
   const visit = (source: Source, path: readonly string[]): void => {
     const here = [...path, source.file];
     for (const { specifier, kind, line } of source.imports) {
-      if (kind === 'thread' || (kind === 'type' && !typesMakeCircles)) continue;
-      if (specifier === undefined || !specifier.startsWith('.')) continue;
+      if (kind === 'thread' || specifier === undefined || !specifier.startsWith('.')) continue;
       const target = byFile.get(join(dirname(source.file), specifier));
       if (target === undefined || done.has(target.file)) continue;
       const start = here.indexOf(target.file);

@@ -1,8 +1,7 @@
 import { existsSync } from 'node:fs';
 
-import type { Migration } from '../src/db/database.ts';
 import { appliedMigrations, knownMigrations, migrate } from '../src/db/init_db.ts';
-import { pendingMigrations } from '../src/db/migrations.ts';
+import { pendingMigrations, toTitle } from '../src/db/migrations.ts';
 import { sqliteFile } from '../src/db/session.ts';
 import { openHere, runCommand, say, withDatabase } from './shared.ts';
 
@@ -14,9 +13,6 @@ Brings the schema of the database up to date, as the server does when it starts.
   --dry-run         only print what would be done
   --env-file FILE   settings, as for the server (.env)
 `;
-
-const title = ({ version, name }: Pick<Migration, 'version' | 'name'>): string =>
-  `${String(version).padStart(4, '0')}_${name}`;
 
 if (import.meta.main) {
   await runCommand({
@@ -30,17 +26,17 @@ if (import.meta.main) {
         const applied = isNew ? [] : await withDatabase(config, appliedMigrations);
         const pending = pendingMigrations(applied, known);
         if (has('dry-run')) {
-          for (const each of pending) say(`-- ${title(each)}\n${each.sql}`);
+          for (const each of pending) say(`-- ${toTitle(each)}\n${each.sql}`);
           return say(`-- ${pending.length} to apply`);
         }
-        for (const each of applied) say(`applied  ${title(each)}`);
-        for (const each of pending) say(`pending  ${title(each)}`);
+        for (const each of applied) say(`applied  ${toTitle(each)}`);
+        for (const each of pending) say(`pending  ${toTitle(each)}`);
         return;
       }
       const db = await openHere(config);
       try {
         const done = await migrate(db);
-        for (const each of done) say(`applied  ${title(each)}`);
+        for (const each of done) say(`applied  ${toTitle(each)}`);
         if (done.length === 0) say('The schema is up to date.');
       } finally {
         await db.close();

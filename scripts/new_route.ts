@@ -30,8 +30,15 @@ function namesOf(many: string, one: string): Names {
   const camel = (name: string): string => pascal(name).replace(/^./, (letter) => letter.toLowerCase());
   const words = many.replaceAll('_', ' ');
   return {
-    ...{ things: many, thing: one, Things: pascal(many), Thing: pascal(one), camel: camel(many), camelOne: camel(one) },
-    ...{ path: many.replaceAll('_', '-'), words, Words: words.replace(/^./, (letter) => letter.toUpperCase()) },
+    things: many,
+    thing: one,
+    Things: pascal(many),
+    Thing: pascal(one),
+    camel: camel(many),
+    camelOne: camel(one),
+    path: many.replaceAll('_', '-'),
+    words,
+    Words: words.replace(/^./, (letter) => letter.toUpperCase()),
   };
 }
 
@@ -47,7 +54,8 @@ const SQL_WORDS = ['columns', 'constraints', 'groups', 'indexes', 'references', 
 function checkNames(many: string, one: string): void {
   for (const name of [many, one]) {
     if (!/^[a-z][a-z0-9]*(_[a-z0-9]+)*$/.test(name) || name.length > 40) {
-      throw new Refused(`"${name}" is no name for a table; accepted: small letters, digits and single _, as in order_items`);
+      const accepted = 'small letters, digits and single _, as in order_items';
+      throw new Refused(`"${name}" is no name for a table; accepted: ${accepted}`);
     }
   }
   if (many === one) throw new Refused(`What is one of "${many}" called? node scripts/new_route.ts ${many} ONE`);

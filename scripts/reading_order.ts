@@ -10,7 +10,7 @@ import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
 
-/** The core, each file after those it builds on. */
+/** The core, from the start of the process and the path of a request to what these rest on. */
 const ORDER: readonly [part: string, files: readonly [file: string, says: string][]][] = [
   [
     'The path of a request',
@@ -29,8 +29,8 @@ const ORDER: readonly [part: string, files: readonly [file: string, says: string
     'What the server says',
     [
       ['api/router.ts', 'the list of routes'],
-      ['api/routes/auth.ts', 'register, login, refresh, logout, passwords'],
-      ['api/routes/account.ts', 'what comes by mail'],
+      ['api/routes/auth.ts', 'register, login, refresh, logout'],
+      ['api/routes/account.ts', 'passwords, changed and forgotten, and what else comes by mail'],
       ['api/routes/users.ts', "one's own account, and all of them for administrators"],
       ['schemas/auth.ts', 'shapes of sessions and tokens'],
       ['schemas/user.ts', 'shapes of users, and the one way out for them'],

@@ -93,7 +93,7 @@ export function databaseFile(config: Config, instead: string): string {
   return file;
 }
 
-/** The database of the settings; a schema is brought up to date as soon as it answers. */
+/** The database of the settings, whatever its schema is. */
 export const openHere = (config: Config): Promise<Database> =>
   openDatabase(config, {
     monotonic: () => performance.now() * 1e6,
@@ -117,7 +117,7 @@ export async function withDatabase<T>(config: Config, work: (db: Database) => Pr
   }
 }
 
-/** The same for what needs every table: a schema that this code does not know, or that lacks a migration, is refused. */
+/** The same for what needs every table: refuses a schema that this code does not know, or that lacks a migration. */
 export const withAccounts = <T>(config: Config, work: (db: Database) => Promise<T>): Promise<T> =>
   withDatabase(config, async (db) => {
     const pending = pendingMigrations(await appliedMigrations(db), knownMigrations(db));

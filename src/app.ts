@@ -27,10 +27,10 @@ import type { JobWorker } from './jobs/worker.ts';
 import { openLag } from './telemetry/lag.ts';
 import type { Log } from './telemetry/log.ts';
 import { createRegistry } from './telemetry/metrics.ts';
+import type { Snapshot } from './telemetry/metrics_text.ts';
 import { createRecorder } from './telemetry/recorder.ts';
 import { addDatabaseMetrics, addProcessMetrics, openThreadMetrics } from './telemetry/runtime_metrics.ts';
 import type { ProcessFigures, ThreadFigures } from './telemetry/runtime_metrics.ts';
-import type { Snapshot } from './telemetry/metrics_text.ts';
 import { createServerMetrics } from './telemetry/server_metrics.ts';
 import type { ServerMetrics } from './telemetry/server_metrics.ts';
 import { createIds, parseTraceparent } from './telemetry/trace_context.ts';
@@ -78,8 +78,8 @@ export interface Application {
   /** What this thread has counted. */
   snapshot(): Snapshot;
   /**
-   * Schema, first administrator and shared buckets: what was done, and why the latter are not used at first. Beside
-   * others only the buckets are looked at.
+   * Brings the schema up to date, makes the first administrator, looks at the shared buckets: what was done, and why
+   * the buckets can't be used yet, if so. A thread beside others only looks at the buckets.
    */
   prepare(): Promise<{ migrated: Migration[]; madeAdmin: boolean; limiterFault: string | undefined }>;
   /** Looks whether the shared buckets work, ahead of time, and says so when that has changed. */
@@ -207,7 +207,8 @@ async function traced({ config, version, db, sharedBuckets, log, now, monotonic 
   if (endpoint === undefined) return { db, sharedBuckets, tracing: undefined };
   const { createTracing, tracedBuckets, tracedDatabase } = await import('./telemetry/tracing.ts');
   const tracing = createTracing({ endpoint, serviceName, serviceVersion: version, log, now, monotonic });
-  return { db: tracedDatabase(db, tracing), sharedBuckets: sharedBuckets && tracedBuckets(sharedBuckets, tracing), tracing };
+  const buckets = sharedBuckets && tracedBuckets(sharedBuckets, tracing);
+  return { db: tracedDatabase(db, tracing), sharedBuckets: buckets, tracing };
 }
 
 const openBuckets = (maxKeys: number, now: () => number): BucketStore =>

@@ -25,7 +25,9 @@ const goals = {
 };
 
 export const connections = { ping: 32, me: 32, refresh: 64, login: 8, flood: 4 };
+/** How often each is started. */
 const starts = 7;
+
 /** What every comparison works with. Each adds its lines to `report.measures`. */
 export interface Bench {
   machine: Machine;

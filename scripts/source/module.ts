@@ -54,7 +54,8 @@ function importsOf(tokens: readonly Token[]): Import[] {
       const isLiteral = isSign(tokens[i + 8], '(') && asked?.kind === 'string';
       const brace = tokens.findLastIndex((one, at) => at < i && isSign(one, '{'));
       const names = namesOf(tokens.slice(brace, i).filter(({ depth }) => depth !== 0));
-      found.push({ specifier: isLiteral ? asked.text : undefined, kind: 'value', isCall: false, names, line: token.line });
+      const specifier = isLiteral ? asked.text : undefined;
+      found.push({ specifier, kind: 'value', isCall: false, names, line: token.line });
       return;
     }
     if (token.text === 'import' && isSign(next, '(')) {

@@ -10,7 +10,7 @@ import * as sessions from '../db/sessions.ts';
 import type { Caller } from '../db/sessions.ts';
 import type { Docs } from '../http/docs.ts';
 import type { Exchange } from '../http/exchange.ts';
-import type { DefineRoute, Guard } from '../http/route.ts';
+import type { DefineRoute, Guard, Route } from '../http/route.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Recorder } from '../telemetry/recorder.ts';
 import type { ServerMetrics } from '../telemetry/server_metrics.ts';
@@ -48,7 +48,7 @@ export interface App {
   documents: { openapi(): Promise<string>; docs(): Promise<Docs> };
 }
 
-export const route: DefineRoute<App> = (spec) => spec as ReturnType<DefineRoute<App>>;
+export const route: DefineRoute<App, LimitName> = (spec) => spec as Route<App>;
 
 export const anyone: Guard<App, undefined> = { name: 'anyone', admit: () => undefined };
 
@@ -88,6 +88,6 @@ const BEARER = /^bearer(?: |$)/i;
 
 const isBearer = ({ authorization }: Exchange): boolean => authorization !== undefined && BEARER.test(authorization);
 
-/** The token of `Authorization: Bearer` (RFC 6750 §2.1), or undefined when the header is absent or of another scheme. */
+/** The token of `Authorization: Bearer` (RFC 6750 §2.1); undefined when the header is absent or of another scheme. */
 export const bearerToken = (exchange: Exchange): string | undefined =>
   isBearer(exchange) ? exchange.authorization!.slice('bearer '.length).trim() : undefined;

@@ -1,11 +1,13 @@
 import os from 'node:os';
 import { parseEnv } from 'node:util';
 
-import { cidrs, choice, duration, flag, host, integer, keys, limit, origins, size, text, url, Wrong } from './settings.ts';
-import type { Setting } from './settings.ts';
 import { isEmail } from './email.ts';
 import { isGuessable } from './guessable.ts';
 import { nearest } from './nearest.ts';
+import {
+  choice, cidrs, duration, flag, host, integer, keys, limit, origins, size, text, url, Wrong,
+} from './settings.ts';
+import type { Setting } from './settings.ts';
 
 /** Every setting there is: name, what is accepted, default, meaning. README and .env.example are tested against it. */
 export const settings = {
@@ -99,6 +101,7 @@ export interface Sources {
 export type Loaded =
   | {
       config: Config;
+      /** Those that somebody set; the others have their defaults. */
       explicit: ReadonlySet<SettingName>;
       /** What each setting was read from, as text; undefined where it is unset. */
       texts: Readonly<Record<SettingName, string | undefined>>;
@@ -153,8 +156,7 @@ export function loadConfig({ env, envFile, envFileName = '.env', flags, readFile
     texts[name] = source;
     const result = source === undefined ? undefined : setting.read(source);
     if (result instanceof Wrong) {
-      const problem = setting.secret && result.problem.includes('"') ? 'is not acceptable' : result.problem;
-      faults.push(`${name}: ${problem}; accepted: ${setting.accepts}`);
+      faults.push(`${name}: ${told(result, setting.secret)}; accepted: ${setting.accepts}`);
       wrong.add(name);
       values[camel(name)] = setting.fallback === undefined ? undefined : setting.read(setting.fallback);
     } else {
@@ -167,6 +169,7 @@ export function loadConfig({ env, envFile, envFileName = '.env', flags, readFile
       }
     }
   }
+  // The same object: what depends on several settings is put right in it below.
   const config = values as Config;
   values['workers'] ||= os.availableParallelism();
   const stricter = config.environment === 'production' && !explicit.has('PASSWORD_MIN_LENGTH');
@@ -179,6 +182,11 @@ export function loadConfig({ env, envFile, envFileName = '.env', flags, readFile
   }
   faults.push(...contradictions(config, explicit).filter((fault) => !wrong.has(fault.split(':', 1)[0]!)));
   return faults.length > 0 ? { faults } : { config, explicit, texts, warnings };
+}
+
+function told({ problem, quoted }: Wrong, isSecret: boolean): string {
+  if (quoted === undefined) return problem;
+  return isSecret ? 'is not acceptable' : `${problem} "${quoted}"`;
 }
 
 const isSettingName = (name: string): name is SettingName => Object.hasOwn(settings, name);

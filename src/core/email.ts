@@ -1,11 +1,12 @@
-const ATEXT = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+";
-const LABEL = '[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?';
+/** A part of an address between two dots, before and behind the `@`. */
+export const ATOM = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+";
+export const LABEL = '[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?';
 
 /**
  * The form check of `<input type=email>` (WHATWG HTML, "valid e-mail address"), narrowed: the domain has a dot, and
  * no label on either side of the `@` is empty. ASCII only.
  */
-export const EMAIL = `^${ATEXT}(?:\\.${ATEXT})*@${LABEL}(?:\\.${LABEL})+$`;
+export const EMAIL = `^${ATOM}(?:\\.${ATOM})*@${LABEL}(?:\\.${LABEL})+$`;
 export const EMAIL_MAX_LENGTH = 254;
 
 const form = new RegExp(EMAIL);

@@ -51,7 +51,7 @@ export const codes = Object.keys(table) as Code[];
 
 export const statusOf = (code: Code): number => table[code].status;
 
-/** The parameters of `WWW-Authenticate: Bearer`, or undefined where none is due: on every 401 and every 403. */
+/** The value of `WWW-Authenticate` (RFC 6750 §3), which every 401 and every 403 has; undefined for all others. */
 export function challengeOf(code: Code): string | undefined {
   const entry: { status: number; challenge?: string } = table[code];
   if (entry.challenge !== undefined) return `Bearer realm="api", error="${entry.challenge}"`;
@@ -94,7 +94,14 @@ export class Failure extends Error {
   }
 }
 
-/** What is at the bottom of an error. Several addresses of one name fail as an AggregateError without a message. */
+/** What this needs is away and will be back within moments. */
+export const unavailable = (cause?: unknown): Failure =>
+  new Failure('unavailable', undefined, { cause, retryAfter: 1 });
+
+/**
+ * The message of the innermost cause, or its code where it has no message: an AggregateError, when all addresses of
+ * one name failed.
+ */
 export function rootOf(error: unknown): string {
   const { code, message, cause } = error as NodeJS.ErrnoException;
   return cause instanceof Error ? rootOf(cause) : message || String(code);

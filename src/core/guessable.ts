@@ -1,10 +1,10 @@
 /** Words of which people make keys: the characters of a random key hardly ever spell one. */
 const WORDS = new RegExp(
   [
-    ...['change', 'secret', 'password', 'passw0rd', 'passphrase', 'example', 'your', 'super', 'key', 'jwt', 'token'],
-    ...['with', 'least', 'character', 'chars', 'long', 'random', 'string', 'this', 'that', 'must', 'should', 'please'],
-    ...['replace', 'default', 'production', 'development', 'test', 'auth', 'sign', 'private', 'very', 'strong'],
-    ...['secure', 'safe', 'here', 'some', 'thing', 'not', 'for', 'the', 'and', 'use', 'byte', 'bits', 'more', 'than', 'minimum'],
+    'change', 'secret', 'password', 'passw0rd', 'passphrase', 'example', 'your', 'super', 'key', 'jwt', 'token',
+    'with', 'least', 'character', 'chars', 'long', 'random', 'string', 'this', 'that', 'must', 'should', 'please',
+    'replace', 'default', 'production', 'development', 'test', 'auth', 'sign', 'private', 'very', 'strong', 'secure',
+    'safe', 'here', 'some', 'thing', 'not', 'for', 'the', 'and', 'use', 'byte', 'bits', 'more', 'than', 'minimum',
   ].join('|'),
   'gi',
 );

@@ -2,13 +2,14 @@ import { scryptSync } from 'node:crypto';
 import os from 'node:os';
 import { parentPort } from 'node:worker_threads';
 
-/** One key derivation: see `Scrypt` in passwords.ts. */
+/** One key derivation; `log2N`, `r` and `p` as in `ScryptCost` of passwords.ts. */
 export interface HashJob {
   password: string;
   salt: Uint8Array;
   log2N: number;
   r: number;
   p: number;
+  /** Of the derived key, in bytes. */
   length: number;
 }
 

@@ -2,7 +2,7 @@ import { randomBytes, timingSafeEqual } from 'node:crypto';
 import os from 'node:os';
 import type { Worker } from 'node:worker_threads';
 
-import { Failure } from './errors.ts';
+import { Failure, unavailable } from './errors.ts';
 import type { HashJob } from './hash_thread.ts';
 import { startThread } from './threads.ts';
 
@@ -123,11 +123,9 @@ export function createHashThreads({ concurrency, queue: maxWaiting, idleMs = 5_0
       busy.delete(thread);
       rest(thread);
     });
-    thread.on('error', (cause) => {
-      busy.get(thread)?.reject(new Failure('unavailable', undefined, { cause, retryAfter: 1 }));
-    });
+    thread.on('error', (cause) => busy.get(thread)?.reject(unavailable(cause)));
     thread.on('exit', () => {
-      busy.get(thread)?.reject(new Failure('unavailable', undefined, { retryAfter: 1 }));
+      busy.get(thread)?.reject(unavailable());
       busy.delete(thread);
       clearTimeout(timers.get(thread));
       timers.delete(thread);
@@ -180,7 +178,7 @@ export function createHashThreads({ concurrency, queue: maxWaiting, idleMs = 5_0
     },
 
     async close(): Promise<void> {
-      for (const { reject } of queue.splice(0)) reject(new Failure('unavailable', undefined, { retryAfter: 1 }));
+      for (const { reject } of queue.splice(0)) reject(unavailable());
       await Promise.all([...idle, ...busy.keys()].map((thread) => thread.terminate()));
     },
   };

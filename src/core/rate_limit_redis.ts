@@ -31,7 +31,7 @@ local function keep(key, left)
 end
 `;
 
-/** Answers the index of the first bucket that holds less than a token, or -1, and then what each lacks. */
+/** Answers as `Taken`: the index of the first bucket that holds less than a token, or -1; then each's `untilFull`. */
 const takeScript = toScript(`${common}
 local answer = {-1}
 for i, key in ipairs(KEYS) do

@@ -54,7 +54,7 @@ export class SharedStore implements BucketStore {
   giveBack(take: Take): void {
     const { policy } = take;
     const now = this.#now();
-    this.#table.advance(this.#tag(take), (fullAt) => now + Math.max(0, left(fullAt, policy, now) - policy.cost));
+    this.#table.setEarlier(this.#tag(take), (fullAt) => now + Math.max(0, left(fullAt, policy, now) - policy.cost));
   }
 
   async close(): Promise<void> {}

@@ -1,8 +1,8 @@
 import { isIP } from 'node:net';
 
 /**
- * One setting: how its text is read, its default and what it means. `read` returns the value, or a `Wrong` that says
- * what would be accepted; the text itself is never repeated for a secret.
+ * One setting: how its text is read, its default and what it means. `read` returns the value, or what is wrong with
+ * the text.
  */
 export interface Setting<T> {
   read(text: string): T | Wrong;
@@ -15,14 +15,20 @@ export interface Setting<T> {
   secret: boolean;
 }
 
+/** What is wrong with a text, as a sentence that the setting's name begins: `PORT is "abc"`. */
 export class Wrong {
   readonly problem: string;
-  constructor(problem: string) {
+  /** The text, or the part of it that is wrong; never shown of a secret. */
+  readonly quoted: string | undefined;
+
+  constructor(problem: string, quoted?: string) {
     this.problem = problem;
+    this.quoted = quoted;
   }
 }
 
 type Options = { secret?: boolean };
+/** Only a setting with a default always has a value. */
 type Presence<T, F> = F extends string ? T : T | undefined;
 
 function setting<T, F extends string | undefined>(
@@ -44,7 +50,7 @@ export const host = (fallback: string, meaning: string) =>
     'an IP address or a host name',
     (value): string | Wrong => {
       const isName = /^(?:[\w-]+\.)*(?!\d+$)[\w-]+$/.test(value) && value.length <= 253;
-      return isName || isIP(value) !== 0 ? value : new Wrong(`is "${value}"`);
+      return isName || isIP(value) !== 0 ? value : new Wrong('is', value);
     },
     fallback,
     meaning,
@@ -53,7 +59,7 @@ export const host = (fallback: string, meaning: string) =>
 export const choice = <const T extends string>(values: readonly T[], fallback: T, meaning: string) =>
   setting(
     values.join(', '),
-    (value) => (values as readonly string[]).includes(value) ? (value as T) : new Wrong(`is "${value}"`),
+    (value) => (values as readonly string[]).includes(value) ? (value as T) : new Wrong('is', value),
     fallback,
     meaning,
   );
@@ -61,7 +67,7 @@ export const choice = <const T extends string>(values: readonly T[], fallback: T
 export const flag = (fallback: 'true' | 'false', meaning: string) =>
   setting(
     'true or false',
-    (value) => (value === 'true' || value === 'false' ? value === 'true' : new Wrong(`is "${value}"`)),
+    (value) => (value === 'true' || value === 'false' ? value === 'true' : new Wrong('is', value)),
     fallback,
     meaning,
   );
@@ -71,7 +77,7 @@ export const integer = (min: number, max: number, fallback: string, meaning: str
     `a whole number from ${min} to ${max}`,
     (value) => {
       const number = /^\d{1,15}$/.test(value) ? Number(value) : NaN;
-      return number >= min && number <= max ? number : new Wrong(`is "${value}"`);
+      return number >= min && number <= max ? number : new Wrong('is', value);
     },
     fallback,
     meaning,
@@ -92,7 +98,7 @@ export const duration = (min: number, fallback: string, meaning: string) =>
     `a duration such as 500ms, 15m or 30d (ms, s, m, h, d), ${min === 0 ? '' : `at least ${min}ms, `}at most 3650d`,
     (value) => {
       const ms = readDuration(value);
-      return ms !== undefined && ms >= min && ms <= MAX_DURATION ? ms : new Wrong(`is "${value}"`);
+      return ms !== undefined && ms >= min && ms <= MAX_DURATION ? ms : new Wrong('is', value);
     },
     fallback,
     meaning,
@@ -110,7 +116,7 @@ export const limit = (fallback: string, meaning: string) =>
       const [, count, window] = /^(\d{1,10})\/(\w+)$/.exec(value) ?? [];
       const windowMs = window === undefined ? undefined : readDuration(window);
       const valid = windowMs !== undefined && windowMs > 0 && windowMs <= MAX_DURATION && Number(count) > 0;
-      return valid ? { limit: Number(count), windowMs } : new Wrong(`is "${value}"`);
+      return valid ? { limit: Number(count), windowMs } : new Wrong('is', value);
     },
     fallback,
     meaning,
@@ -123,7 +129,7 @@ export const size = (fallback: string, meaning: string) =>
     (value) => {
       const [, count, unit] = /^(\d{1,9})(b|kb|mb)?$/.exec(value) ?? [];
       const bytes = count === undefined ? NaN : Number(count) * (unit === 'mb' ? 1 << 20 : unit === 'kb' ? 1 << 10 : 1);
-      return bytes >= 1 && bytes <= 64 << 20 ? bytes : new Wrong(`is "${value}"`);
+      return bytes >= 1 && bytes <= 64 << 20 ? bytes : new Wrong('is', value);
     },
     fallback,
     meaning,
@@ -140,7 +146,7 @@ export const cidrs = (meaning: string) =>
       for (const item of listed(value)) {
         const [, address, prefix] = /^([0-9a-fA-F.:]+)(?:\/(0|[1-9]\d{0,2}))?$/.exec(item) ?? [];
         const bits = isIP(address ?? '') === 4 ? 32 : isIP(address ?? '') === 6 ? 128 : -1;
-        if (address === undefined || bits < 0 || Number(prefix ?? bits) > bits) return new Wrong(`has "${item}"`);
+        if (address === undefined || bits < 0 || Number(prefix ?? bits) > bits) return new Wrong('has', item);
         ranges.push([address, Number(prefix ?? bits)]);
       }
       return ranges;
@@ -158,7 +164,7 @@ export const origins = (meaning: string) =>
       // Browsers send no wildcard: an origin with one in it would never match.
       const isOrigin = (item: string) => /^https?:[^*]+$/.test(item) && URL.parse(item)?.origin === item;
       const wrong = listed(value).find((item) => !isOrigin(item));
-      return wrong === undefined ? listed(value) : new Wrong(`has "${wrong}"`);
+      return wrong === undefined ? listed(value) : new Wrong('has', wrong);
     },
     undefined,
     meaning,

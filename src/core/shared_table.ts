@@ -6,7 +6,10 @@ export interface Tag {
   readonly high: number;
 }
 
-/** The memory starts with the lock, the hand and the number of keys (32 bits each) and a secret of 32 bytes. */
+/**
+ * The memory starts with the lock, the hand (the entry at which the search for one to forget goes on) and the number of
+ * keys, 32 bits each, and a secret of 32 bytes.
+ */
 const LOCK = 0;
 const HAND = 1;
 const KEYS = 2;
@@ -14,9 +17,9 @@ const SECRET_AT = 32;
 const SECRET_BYTES = 32;
 const HEADER_BYTES = SECRET_AT + SECRET_BYTES;
 
-/** Entries that are summed up in one least moment. */
+/** Entries that share one summary: the least moments of them all. */
 const BLOCK = 1024;
-/** Of an entry that is changing hands. It counts as full, so one that a dead thread left behind is used again. */
+/** The moment of an entry that is changing hands. It counts as full: one that a dead thread left so is used again. */
 const CLAIMED = -Infinity;
 /** More steps than any chain has: a reader that others send from chain to chain gives up, and asks under the lock. */
 const MAX_STEPS = 100;
@@ -140,7 +143,7 @@ export class SharedTable {
   }
 
   /** Sets an earlier moment: `earlier` of the one there is. Does nothing when the tag has no entry. */
-  advance(tag: Tag, earlier: (fullAt: number) => number): void {
+  setEarlier(tag: Tag, earlier: (fullAt: number) => number): void {
     this.#locked(() => {
       const entry = this.find(tag);
       if (entry < 0) return;
@@ -182,7 +185,7 @@ export class SharedTable {
     }
   }
 
-  /** From the hand on, the first entry that is full, else the first that holds a token, or -1. */
+  /** From the hand on, the first entry whose bucket is full, else the first whose bucket holds a token, or -1. */
   #search(now: number): number {
     const { blocks } = this.#size;
     const hand = this.#header[HAND]! % this.#keys;
@@ -204,7 +207,10 @@ export class SharedTable {
     return open;
   }
 
-  /** The same within a block. First it is summed up, in a loop without branches: that is most of what there is to do. */
+  /**
+   * The same within a block, from its entry `from` on; from 0 on, the block's summary is renewed. Two loops, since the
+   * first is most of the work and is fast as long as it only compares.
+   */
   #best(block: number, from: number, now: number): number {
     const [fullAt, slack] = [this.#fullAt, this.#slack];
     const start = block * BLOCK + from;

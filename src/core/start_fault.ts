@@ -17,12 +17,13 @@ const KEY_IN_THE_MAKING = /[/\\][^/\\]+\.key\.[0-9a-f]{12}$/;
 /** SQLite's result code for a file that holds something else (SQLITE_NOTADB). */
 const NOT_A_DATABASE = 26;
 
-/** Why the server could not start and what to do, as one sentence for who starts it: a setting's name when one is at fault. */
+/** Why the server could not start and what to do, in a sentence that begins with the setting at fault, if one is. */
 export function startFault(error: unknown, { host, port }: { host: string; port: number }): string {
   const { code, message, cause, path, syscall } = error as NodeJS.ErrnoException;
   if (code === 'EADDRINUSE') {
     const next = port < 65_535 ? port + 1 : 0;
-    return `PORT: ${port} is in use by another program; stop that, or use another port: --port ${next} (0: any free one)`;
+    const advice = `stop that, or use another port: --port ${next} (0: any free one)`;
+    return `PORT: ${port} is in use by another program; ${advice}`;
   }
   if (syscall === 'getaddrinfo' || code === 'EADDRNOTAVAIL') {
     return `HOST: ${host} is no address of this machine; accepted: one that is, 127.0.0.1 for this machine alone`;
@@ -37,7 +38,8 @@ export function startFault(error: unknown, { host, port }: { host: string; port:
     return `DATABASE_URL: ${place} can't be used: ${why}; accepted: sqlite:FILE in a folder that this user may write`;
   }
   if ((error as { errcode?: number }).errcode === NOT_A_DATABASE) {
-    return 'DATABASE_URL: that file is no SQLite database; accepted: sqlite:FILE where FILE is one, or is not there yet';
+    const accepted = 'sqlite:FILE where FILE is one, or is not there yet';
+    return `DATABASE_URL: that file is no SQLite database; accepted: ${accepted}`;
   }
   if (code === 'unavailable') {
     const why = rootOf(error).replace(/\.$/, '');

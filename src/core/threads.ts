@@ -3,8 +3,6 @@ import path from 'node:path';
 import { Worker, workerData } from 'node:worker_threads';
 import type { ResourceLimits } from 'node:worker_threads';
 
-import type { Config } from './config.ts';
-
 interface ThreadData<T> {
   entry: string;
   compileCache: string | undefined;
@@ -22,14 +20,3 @@ export function startThread(entry: URL, name: string, data?: unknown, resourceLi
 
 /** In a thread: what it was started with. */
 export const threadData = <T>(): T => (workerData as ThreadData<T>).data;
-
-/**
- * How many of the process's database connections a thread may have: 0 is the main one, which gets one beside others,
- * and 1, 2, … are those that serve.
- */
-export function poolOf({ workers, databasePoolMax }: Config, thread: number): number {
-  if (workers === 1) return databasePoolMax;
-  if (thread === 0) return 1;
-  const left = databasePoolMax - 1;
-  return Math.floor(left / workers) + (thread <= left % workers ? 1 : 0);
-}

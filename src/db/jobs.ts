@@ -1,5 +1,6 @@
 import { then } from '../core/maybe.ts';
 import type { Maybe } from '../core/maybe.ts';
+import { LAST_ID } from './models.ts';
 import type { Job, JobState } from './models.ts';
 import type { Database, Row, Statement, Value } from './database.ts';
 
@@ -51,7 +52,8 @@ const textsOf = (engine: Engine) => {
     extend: `UPDATE jobs SET run_at = ${clock} + $4 WHERE ${HELD}`,
     finish: `UPDATE jobs SET state = $4, last_error = $5, finished_at = ${clock}, claim = NULL WHERE ${HELD}`,
     postpone: `UPDATE jobs SET state = 'queued', run_at = ${clock} + $4, last_error = $5, claim = NULL WHERE ${HELD}`,
-    giveBack: `UPDATE jobs SET state = 'queued', run_at = ${clock}, attempts = attempts - 1, claim = NULL WHERE ${HELD}`,
+    giveBack: `
+      UPDATE jobs SET state = 'queued', run_at = ${clock}, attempts = attempts - 1, claim = NULL WHERE ${HELD}`,
     retry: `
       UPDATE jobs SET state = 'queued', run_at = ${clock}, attempts = 0, finished_at = NULL
       WHERE id = $1 AND state = 'dead' RETURNING ${JOB}`,
@@ -143,8 +145,6 @@ const toJob = (row: Row): Job => ({
 const jobOr = (row: Row | undefined): Job | undefined => (row === undefined ? undefined : toJob(row));
 
 export const byId = (db: Database, id: string): Maybe<Job | undefined> => then(db.one(BY_ID, [id]), jobOr);
-
-const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 
 /** A page of jobs, newest first, behind the id `after`. */
 export const list = (

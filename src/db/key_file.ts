@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, constants, existsSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync, constants, existsSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, writeSync,
+} from 'node:fs';
 import path from 'node:path';
 
 import type { Config } from '../core/config.ts';

@@ -75,13 +75,16 @@ export interface Export {
   expiresAt: number;
 }
 
+/** No id is greater: a listing of the newest first begins there. */
+export const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+
 export const USER_COLUMNS = [
-  ...['id', 'email', 'email_verified_at', 'full_name', 'role', 'is_active', 'password_hash', 'created_at', 'updated_at'],
+  'id', 'email', 'email_verified_at', 'full_name', 'role', 'is_active', 'password_hash', 'created_at', 'updated_at',
 ];
 
 export const SESSION_COLUMNS = [
-  ...['id', 'user_id', 'created_at', 'last_used_at', 'expires_at', 'ip', 'user_agent'],
-  ...['refresh_jti', 'previous_jti', 'rotated_at'],
+  'id', 'user_id', 'created_at', 'last_used_at', 'expires_at', 'ip', 'user_agent', 'refresh_jti', 'previous_jti',
+  'rotated_at',
 ];
 
 /** `columns` of the table known as `alias`, as a SELECT list. */

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Failure } from '../core/errors.ts';
+import { Failure, unavailable } from '../core/errors.ts';
 import type { Connection, Query } from '../wire/postgres.ts';
 import { ConnectionLost, Disagreement, NoConnection, PostgresError } from '../wire/postgres_errors.ts';
 import { Pool } from '../wire/postgres_pool.ts';
@@ -51,7 +51,7 @@ const isUnavailable = (sqlstate: string): boolean =>
 
 /** What the rest of the server gets to see: 503 for what may pass, anything else as it is, our own bug. */
 function toFailure(error: unknown): unknown {
-  if (isConflict(error)) return new Failure('unavailable', undefined, { cause: error, retryAfter: 1 });
+  if (isConflict(error)) return unavailable(error);
   if (!isAway(error) && !(error instanceof PostgresError && isUnavailable(error.sqlstate))) return error;
   return new Failure('unavailable', undefined, { cause: error, retryAfter: 2 });
 }

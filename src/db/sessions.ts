@@ -28,6 +28,7 @@ const TOUCH = 'UPDATE sessions SET last_used_at = $2 WHERE id = $1';
 const END = 'DELETE FROM sessions WHERE id = $1';
 const END_OWN = 'DELETE FROM sessions WHERE id = $1 AND user_id = $2 AND expires_at > $3';
 const END_ALL = 'DELETE FROM sessions WHERE user_id = $1';
+const END_OTHERS = 'DELETE FROM sessions WHERE user_id = $1 AND id <> $2';
 const END_EVERYBODYS = 'DELETE FROM sessions';
 const PURGE = `
   DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`;
@@ -50,7 +51,7 @@ export interface Caller {
 export const bySid = (db: Database, sid: string): Maybe<Login | undefined> =>
   then(db.one(WITH_USER, [sid]), toLogin);
 
-/** The least of it, for every request. */
+/** Likewise, but only what every request with a token needs, and pays for. */
 export const callerBySid = (db: Database, sid: string): Maybe<Caller | undefined> =>
   then(db.one(CALLER, [sid]), (row) =>
     row === undefined
@@ -72,8 +73,9 @@ export async function start(
   rehash: Statement | undefined,
 ): Promise<boolean> {
   const { id, userId, createdAt, expiresAt, ip, userAgent, refreshJti } = session;
+  const params = [id, userId, createdAt, expiresAt, ip, userAgent ?? null, refreshJti, passwordHash];
   const statements: Statement[] = [
-    { sql: INSERT, params: [id, userId, createdAt, expiresAt, ip, userAgent ?? null, refreshJti, passwordHash], changes: 1 },
+    { sql: INSERT, params, changes: 1 },
     { sql: END_SURPLUS, params: [userId, createdAt, MAX_SESSIONS - 1, id] },
   ];
   if (rehash !== undefined) statements.push(rehash);
@@ -97,15 +99,19 @@ export const end = async (db: Database, sid: string): Promise<void> => {
 export const endOwn = async (db: Database, sid: string, userId: string, now: number): Promise<boolean> =>
   (await db.write([{ sql: END_OWN, params: [sid, userId, now], changes: 1, byKey: true }])) !== undefined;
 
+/** Part of a write: the user's sessions end, all but `keep`. */
+export const ending = (userId: string, keep?: string): Statement =>
+  keep === undefined ? { sql: END_ALL, params: [userId] } : { sql: END_OTHERS, params: [userId, keep] };
+
 export const endAll = async (db: Database, userId: string): Promise<void> => {
-  await db.write([{ sql: END_ALL, params: [userId] }]);
+  await db.write([ending(userId)]);
 };
 
 /** Ends every session of everybody; how many there were. */
 export const endEverybodys = async (db: Database): Promise<number> =>
   (await db.write([{ sql: END_EVERYBODYS, params: [] }]))![0]!.changes;
 
-/** Deletes at most `limit` sessions that have expired, of which nothing is needed any more; how many it were. */
+/** Deletes at most `limit` sessions that have expired, of which nothing is needed any more; how many there were. */
 export const purgeExpired = async (db: Database, now: number, limit: number): Promise<number> =>
   (await db.write([{ sql: PURGE, params: [now, limit] }]))![0]!.changes;
 

@@ -1,7 +1,8 @@
 import { statSync } from 'node:fs';
 
 import { pendingMigrations } from './migrations.ts';
-import type { Database, Migration, Row } from './database.ts';
+import type { AppliedMigration } from './migrations.ts';
+import type { Database, Migration } from './database.ts';
 import { connect, toError, toFault } from './sqlite_connection.ts';
 import type { SqliteConnection } from './sqlite_connection.ts';
 import { createWriter, settle } from './sqlite_writer.ts';
@@ -26,7 +27,7 @@ export function openSqlite({ file, lockTimeoutMs = 2_000, toWriter }: SqliteOpti
   const thread = memory ?? toWriter ? undefined : createWriterThread({ file, lockTimeoutMs });
   const writer = memory === undefined ? createWriter(toWriter ?? thread!.connect) : inline(memory);
   let reader = memory;
-
+  /** Whether the reader is inside a read transaction. */
   let snapshot = false;
 
   const endSnapshot = (): void => {
@@ -105,7 +106,7 @@ function migrate(connection: SqliteConnection, migrations: readonly Migration[])
     ) STRICT`);
     const applied = connection
       .all('SELECT version, name, checksum FROM schema_migrations ORDER BY version', [])
-      .map(([version, name, checksum]: Row) => ({ version, name, checksum }) as Migration);
+      .map(([version, name, checksum]) => ({ version, name, checksum }) as AppliedMigration);
     const pending = pendingMigrations(applied, migrations);
     for (const { version, name, sql, checksum } of pending) {
       try {

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { constants, DatabaseSync } from 'node:sqlite';
 import type { StatementSync } from 'node:sqlite';
 
-import { Failure } from '../core/errors.ts';
+import { unavailable } from '../core/errors.ts';
 import type { Outcome, Row, Statement, Value } from './database.ts';
 
 /** Earlier ones can corrupt a WAL database when a checkpoint and a write coincide (sqlite.org/wal.html, WAL-reset). */
@@ -204,5 +204,5 @@ export const isPassing = ({ errcode }: SqliteFault): boolean => errcode !== unde
 /** What SQLite reported, as a refusal when it will pass, else as the bug it is. */
 export function toError(fault: SqliteFault): Error {
   const cause = Object.assign(new Error(fault.message), { errcode: fault.errcode });
-  return isPassing(fault) ? new Failure('unavailable', undefined, { cause, retryAfter: 1 }) : cause;
+  return isPassing(fault) ? unavailable(cause) : cause;
 }

@@ -1,6 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
 
-import { Failure } from '../core/errors.ts';
+import { unavailable } from '../core/errors.ts';
 import type { Outcome, Statement } from './database.ts';
 import { isPassing, toError } from './sqlite_connection.ts';
 import type { WriteResult } from './sqlite_connection.ts';
@@ -27,8 +27,6 @@ interface Waiting {
 const MAX_WAITING = 10_000;
 const MAX_BATCH = 256;
 
-const away = (cause?: unknown): Failure => new Failure('unavailable', undefined, { cause, retryAfter: 1 });
-
 /** Settles a write with what the connection said of it. */
 export function settle({ resolve, reject }: Omit<Waiting, 'statements'>, result: WriteResult): void {
   if ('error' in result) reject(toError(result.error));
@@ -53,7 +51,7 @@ export function createWriter(connect: () => ToWriter): SqliteWriter {
       // What kept all of these out keeps out those behind them as well: nobody waits for the same lock in turn.
       const passing = results.every((result) => 'error' in result && isPassing(result.error));
       const behind = passing ? queue.splice(0) : [];
-      for (const { reject } of behind) reject(away());
+      for (const { reject } of behind) reject(unavailable());
       committing = [];
       send();
       done.forEach((waiting, i) => settle(waiting, results[i]!));
@@ -63,7 +61,7 @@ export function createWriter(connect: () => ToWriter): SqliteWriter {
       // Until it is gone, it would be given the next writes as well.
       void gone.then((cause) => {
         port = undefined;
-        for (const { reject } of committing.splice(0)) reject(away(cause));
+        for (const { reject } of committing.splice(0)) reject(unavailable(cause));
         send();
       });
     });
@@ -82,7 +80,7 @@ export function createWriter(connect: () => ToWriter): SqliteWriter {
   return {
     write: (statements) =>
       new Promise((resolve, reject) => {
-        if (queue.length >= MAX_WAITING) return reject(away());
+        if (queue.length >= MAX_WAITING) return reject(unavailable());
         queue.push({ statements, resolve, reject });
         if (scheduled) return;
         scheduled = true;

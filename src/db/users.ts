@@ -1,9 +1,10 @@
 import { emailKey } from '../core/email.ts';
 import { then } from '../core/maybe.ts';
 import type { Maybe } from '../core/maybe.ts';
-import { listed, toUser, USER_COLUMNS } from './models.ts';
+import { LAST_ID, listed, toUser, USER_COLUMNS } from './models.ts';
 import type { Role, User } from './models.ts';
 import type { Database, Row, Statement } from './database.ts';
+import * as sessions from './sessions.ts';
 
 const ALL = listed(USER_COLUMNS);
 const BY_ID = `SELECT ${ALL} FROM users WHERE id = $1`;
@@ -17,10 +18,9 @@ const SET_FULL_NAME = `UPDATE users SET full_name = $2, updated_at = $3 WHERE id
 const SET_PASSWORD = 'UPDATE users SET password_hash = $2, updated_at = $4 WHERE id = $1 AND password_hash = $3';
 const RESET_PASSWORD = 'UPDATE users SET password_hash = $2, updated_at = $3 WHERE id = $1 AND is_active = 1';
 const VERIFY_EMAIL = `
-  UPDATE users SET email_verified_at = COALESCE(email_verified_at, $2), updated_at = $2 WHERE id = $1 AND is_active = 1`;
+  UPDATE users SET email_verified_at = COALESCE(email_verified_at, $2), updated_at = $2
+  WHERE id = $1 AND is_active = 1`;
 const REHASH = 'UPDATE users SET password_hash = $2 WHERE id = $1 AND password_hash = $3';
-const END_SESSIONS = 'DELETE FROM sessions WHERE user_id = $1';
-const END_OTHER_SESSIONS = 'DELETE FROM sessions WHERE user_id = $1 AND id <> $2';
 /** True unless the user `$1` is the only active administrator. */
 const ANOTHER_ADMIN = `(
   (SELECT count(*) FROM users WHERE role = 'admin' AND is_active = 1 AND id <> $1) > 0
@@ -85,10 +85,8 @@ export async function changePassword(
   along: readonly Statement[] = [],
 ): Promise<boolean> {
   const { id, before, after, keep } = change;
-  const end: Statement =
-    keep === undefined ? { sql: END_SESSIONS, params: [id] } : { sql: END_OTHER_SESSIONS, params: [id, keep] };
   const set: Statement = { sql: SET_PASSWORD, params: [id, after, before, now], changes: 1 };
-  return (await db.write([set, end, ...along])) !== undefined;
+  return (await db.write([set, sessions.ending(id, keep), ...along])) !== undefined;
 }
 
 /**
@@ -103,7 +101,7 @@ export const resetPassword = async (
   along: readonly Statement[],
 ): Promise<boolean> => {
   const reset: Statement = { sql: RESET_PASSWORD, params: [id, hash, now], changes: 1 };
-  return (await db.write([...along, reset, { sql: END_SESSIONS, params: [id] }])) !== undefined;
+  return (await db.write([...along, reset, sessions.ending(id)])) !== undefined;
 };
 
 /** Likewise: notes that the address is the user's. */
@@ -141,7 +139,7 @@ export async function manage(
   const active = isActive === undefined ? null : Number(isActive);
   const params = [id, role ?? null, active, fullName === undefined ? 0 : 1, fullName ?? null, now];
   const statements: Statement[] = [{ sql: MANAGE, params, changes: 1 }];
-  if (isActive === false) statements.push({ sql: END_SESSIONS, params: [id] });
+  if (isActive === false) statements.push(sessions.ending(id));
   const done = await db.write(statements);
   return userOr(done?.[0]?.rows[0]);
 }
@@ -159,26 +157,25 @@ export interface Listing {
   prefix: string | undefined;
 }
 
-const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 /** Sorts behind every address: they are ASCII. */
 const BEYOND_ASCII = '\u{10FFFF}';
 
-/** Literals, so that the index of administrators can serve. */
+/** As literals, which the index of administrators needs; a parameter would keep it from being used. */
 const OF_ROLE = { any: '', user: "AND role = 'user'", admin: "AND role = 'admin'" };
-const byNewest = (role: string): string =>
-  `SELECT ${ALL} FROM users WHERE id < $1 ${role} ORDER BY id DESC LIMIT $2`;
-const byPrefix = (role: string): string => `
+const byNewest = (ofRole: string): string =>
+  `SELECT ${ALL} FROM users WHERE id < $1 ${ofRole} ORDER BY id DESC LIMIT $2`;
+const byPrefix = (ofRole: string): string => `
   SELECT ${ALL} FROM users WHERE id IN (
-    SELECT id FROM users WHERE email_key >= $3 AND email_key < $4 AND id < $1 ${role} ORDER BY id DESC LIMIT $2
+    SELECT id FROM users WHERE email_key >= $3 AND email_key < $4 AND id < $1 ${ofRole} ORDER BY id DESC LIMIT $2
   ) ORDER BY id DESC`;
-const walked = (role: string): string => `
-  SELECT ${ALL} FROM users WHERE id < $1 AND substr(email_key, 1, $4) = $3 ${role} ORDER BY id DESC LIMIT $2`;
+const walked = (ofRole: string): string => `
+  SELECT ${ALL} FROM users WHERE id < $1 AND substr(email_key, 1, $4) = $3 ${ofRole} ORDER BY id DESC LIMIT $2`;
 const COUNT_PREFIX = `
   SELECT count(*) FROM (SELECT 1 FROM users WHERE email_key >= $1 AND email_key < $2 LIMIT $3) AS found`;
 const LIST = { any: byNewest(OF_ROLE.any), user: byNewest(OF_ROLE.user), admin: byNewest(OF_ROLE.admin) };
 const SEARCH = { any: byPrefix(OF_ROLE.any), user: byPrefix(OF_ROLE.user), admin: byPrefix(OF_ROLE.admin) };
 const WALK = { any: walked(OF_ROLE.any), user: walked(OF_ROLE.user), admin: walked(OF_ROLE.admin) };
-/** From so many users on, a prefix is common: to sort all of them takes longer than to meet a page of them on the way. */
+/** Users from which on a prefix is common: sorting them takes longer than walking all users until a page is full. */
 const COMMON = 1_000;
 
 /** A page, newest first: ids sort by the time they were made. */

@@ -28,8 +28,9 @@ export function createCors(origins: '*' | readonly string[] | undefined): Cors {
       preflight === undefined || !isAllowed(origin)
         ? []
         : [
-            ...['Access-Control-Allow-Methods', allow, 'Access-Control-Allow-Headers', ALLOWED],
-            ...['Access-Control-Max-Age', PREFLIGHT_SECONDS],
+            'Access-Control-Allow-Methods', allow,
+            'Access-Control-Allow-Headers', ALLOWED,
+            'Access-Control-Max-Age', PREFLIGHT_SECONDS,
           ],
   };
 }

@@ -53,7 +53,11 @@ export function createDocs({ title, version, description }: DocsInfo): Docs {
   const style = lean(read('style.css')).replace(/\s*([{}:;,])\s*/g, '$1').replaceAll(';}', '}');
   const script = SCRIPTS.map((name) => inlined(read(`${name}.js`))).join('');
   const parts: Readonly<Record<string, string>> = {
-    ...{ title: escaped(title), version: escaped(version), description: paragraphs(description), style, script },
+    title: escaped(title),
+    version: escaped(version),
+    description: paragraphs(description),
+    style,
+    script,
   };
   const html = lean(read('page.html')).replace(/\{\{(\w+)\}\}/g, (_, name: string) => parts[name]!);
   const contentSecurityPolicy = [

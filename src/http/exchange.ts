@@ -54,6 +54,7 @@ export class Exchange {
   userAgent: string | undefined;
   traceparent: string | undefined;
   tracestate: string | undefined;
+  /** `Access-Control-Request-Method`, which makes an OPTIONS a preflight. */
   preflight: string | undefined;
 
   /** Header fields that every answer to this request carries: name, value, name, value, … */

@@ -38,7 +38,7 @@ export interface DocumentInfo {
 
 type Json = Record<string, unknown>;
 
-/** The OpenAPI 3.1 document of a list of routes. Schemas are taken as they are; those with a title become components. */
+/** The OpenAPI 3.1 document of some routes. Schemas are taken as they are; those with a title become components. */
 export function toOpenApi<App>(routes: readonly Route<App>[], { tags, limits, ...info }: DocumentInfo): Json {
   const schemas: Json = {};
   const used = new Set(routes.map(({ tag }) => tag));
@@ -66,12 +66,12 @@ export function toOpenApi<App>(routes: readonly Route<App>[], { tags, limits, ..
 function operation<App>(route: Route<App>, schemas: Json, allowed: DocumentInfo['limits']): Json {
   const { operationId, summary, description, tag, guard, body, query, path, limits } = route;
   const parameters = [
-    ...[...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
-      ...{ name, in: 'path', required: true, schema: string({ format: 'uuid' }) },
-    })),
-    ...Object.entries(query === undefined ? {} : propertiesOf(query)).map(([name, { description: about, ...schema }]) => ({
-      ...{ name, in: 'query', required: false, ...(about === undefined ? {} : { description: about }), schema },
-    })),
+    ...[...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => {
+      return { name, in: 'path', required: true, schema: string({ format: 'uuid' }) };
+    }),
+    ...Object.entries(query === undefined ? {} : propertiesOf(query)).map(([name, { description, ...schema }]) => {
+      return { name, in: 'query', required: false, ...(description === undefined ? {} : { description }), schema };
+    }),
   ];
   return {
     operationId,
@@ -113,7 +113,12 @@ const LIMIT_HEADERS = {
 
 const CHALLENGE = { 'WWW-Authenticate': { description: 'Bearer (RFC 6750 §3).', schema: string() } };
 const PATIENCE = { 'Retry-After': { description: 'Seconds until it is worth trying again.', schema: integer() } };
-const REFUSAL_HEADERS: Readonly<Record<number, Json>> = { 401: CHALLENGE, 403: CHALLENGE, 429: PATIENCE, 503: PATIENCE };
+const REFUSAL_HEADERS: Readonly<Record<number, Json>> = {
+  401: CHALLENGE,
+  403: CHALLENGE,
+  429: PATIENCE,
+  503: PATIENCE,
+};
 
 function successes<App>({ replies, limits }: Route<App>, schemas: Json): Json {
   return Object.fromEntries(
@@ -129,8 +134,10 @@ function successes<App>({ replies, limits }: Route<App>, schemas: Json): Json {
 
 /** Every code that a request to this route can be refused with, its own and those of the pipeline. */
 export function codesOf<App>({ guard, limits, body, query, path, failures = [] }: Route<App>): Code[] {
-  const codes: Code[] = ['malformed_request', 'invalid_host', 'duplicate_header', 'invalid_parameter', 'request_timeout'];
-  codes.push('target_too_long', 'headers_too_large', 'internal', 'method_not_allowed');
+  const codes: Code[] = [
+    'malformed_request', 'invalid_host', 'duplicate_header', 'invalid_parameter', 'request_timeout', 'target_too_long',
+    'headers_too_large', 'internal', 'method_not_allowed',
+  ];
   if (guard.name !== 'anyone') codes.push('not_authenticated', 'invalid_token', 'unavailable');
   if (guard.name === 'admin') codes.push('forbidden');
   if (limits.length > 0) codes.push('rate_limited');

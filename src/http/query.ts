@@ -1,8 +1,6 @@
 import { Failure } from '../core/errors.ts';
-import { check, propertiesOf } from './schema.ts';
+import { check, propertiesOf, UUID } from './schema.ts';
 import type { Schema } from './schema.ts';
-
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 const invalid = (detail: string): Failure => new Failure('invalid_parameter', detail);
 

@@ -47,7 +47,7 @@ export type ParamNames<Path extends string> = Path extends `${string}{${infer Na
 
 /** Who may call a route. `admit` answers with the caller, or throws the 401 or 403. */
 export interface Guard<App, Caller> {
-  /** `anyone` needs no token, `bearer` an access token, a role that role as well. */
+  /** `anyone` needs no token, `bearer` a token, a role the token of somebody who has it. */
   name: 'anyone' | 'bearer' | 'admin';
   /** `claims` are those of an access token whose signature and expiry verify. */
   admit(app: App, exchange: Exchange, claims: Claims | undefined): Maybe<Caller>;
@@ -97,13 +97,13 @@ export interface AnyReply {
   body?: unknown;
 }
 
-/** Checks a literal against its own declarations. */
-export type DefineRoute<App> = <
+/** Checks a literal against its own declarations, and that its limits are some of those there are. */
+export type DefineRoute<App, Limit extends string> = <
   const Path extends string,
   Caller,
   const R extends Replies,
   Query = undefined,
   Body = undefined,
 >(
-  spec: RouteSpec<App, Path, Caller, Query, Body, R>,
+  spec: RouteSpec<App, Path, Caller, Query, Body, R> & { limits: readonly Limit[] },
 ) => Route<App>;

@@ -95,8 +95,10 @@ export const record = <T>(values: Schema<T>, rules: { description?: string } = {
 export const propertiesOf = (schema: Schema<unknown>): Readonly<Record<string, Schema<unknown>>> =>
   (schema['properties'] ?? {}) as Record<string, Schema<unknown>>;
 
+export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
 const FORMATS: Readonly<Record<string, RegExp>> = {
-  uuid: /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i,
+  uuid: UUID,
   'date-time': /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/,
 };
 const patterns = new Map<string, RegExp>();
@@ -166,6 +168,7 @@ function visitString(rules: StringRules & { enum?: string[] }, value: string, fa
   if (!value.isWellFormed()) return fault('must not contain lone surrogates');
   if (rules.enum !== undefined && !rules.enum.includes(value)) return fault(`must be one of ${rules.enum.join(', ')}`);
   const { minLength = 0, maxLength = Infinity, 'x-maxBytes': maxBytes = Infinity } = rules;
+  // Code points are counted only where the number of UTF-16 units leaves it open.
   const length = value.length <= maxLength && value.length >= 2 * minLength ? value.length : [...value].length;
   if (length < minLength) return fault(minLength === 1 ? 'must not be empty' : `needs ${minLength} characters or more`);
   if (length > maxLength) return fault(`must have at most ${maxLength} characters`);

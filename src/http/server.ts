@@ -48,7 +48,7 @@ interface Newest {
 }
 
 const TIMEOUTS: Timeouts = { headersMs: 10_000, requestMs: 30_000, checkMs: 1_000, keepAliveMs: 5_000 };
-/** What was sent within that time may arrive so much later. */
+/** How much longer an idle connection is left open: what was sent in time may still be on its way. */
 const ON_THE_WAY_MS = 1_000;
 const MAX_HEADER_BYTES = 16_384;
 const MAX_CONNECTIONS = 20_000;
@@ -58,7 +58,8 @@ const MAX_WAITING = 1024;
 /** What routes answer to. */
 const METHODS = 'GET, HEAD, POST, PATCH, DELETE, OPTIONS';
 
-export function createHttpServer({ handle, onRejected, timeouts = TIMEOUTS, ...surroundings }: HttpOptions): HttpServer {
+export function createHttpServer(options: HttpOptions): HttpServer {
+  const { handle, onRejected, timeouts = TIMEOUTS, ...surroundings } = options;
   let draining = false;
   /** The newest exchange of each connection. */
   const newest = new WeakMap<Duplex, Newest>();
@@ -113,8 +114,12 @@ export function createHttpServer({ handle, onRejected, timeouts = TIMEOUTS, ...s
     const { status, headers, body } = toProblem(failure, requestId);
     const fields = [
       ...headers,
-      ...['X-Content-Type-Options', 'nosniff', 'X-Request-Id', requestId, 'Date', new Date(context.wallTime()).toUTCString()],
-      ...['Content-Type', PROBLEM_TYPE, 'Content-Length', String(Buffer.byteLength(body)), 'Connection', 'close'],
+      'X-Content-Type-Options', 'nosniff',
+      'X-Request-Id', requestId,
+      'Date', new Date(context.wallTime()).toUTCString(),
+      'Content-Type', PROBLEM_TYPE,
+      'Content-Length', String(Buffer.byteLength(body)),
+      'Connection', 'close',
     ];
     let head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n`;
     for (let i = 0; i < fields.length; i += 2) head += `${fields[i]}: ${fields[i + 1]}\r\n`;
@@ -138,7 +143,10 @@ export function createHttpServer({ handle, onRejected, timeouts = TIMEOUTS, ...s
 
   let arrived = 0;
   server.on('connection', () => arrived++);
-  /** Those that wait would be reset. One is taken in each turn of the event loop: until a turn without one. */
+  /**
+   * Takes the connections that the system has made already, which closing would reset. Node takes one in each turn of
+   * the event loop, so none is left after a turn without one.
+   */
   async function takeWaiting(): Promise<void> {
     await turn();
     for (let left = MAX_WAITING, seen = -1; left > 0 && seen !== arrived; left--) {
@@ -148,9 +156,9 @@ export function createHttpServer({ handle, onRejected, timeouts = TIMEOUTS, ...s
   }
   /** http.Server's own close() would cut idle connections at once; net.Server's resolves when all are gone. */
   const gone = Promise.withResolvers<void>();
-  let deaf: Promise<void> | undefined;
+  let stopped: Promise<void> | undefined;
   const stopListening = (): Promise<void> =>
-    (deaf ??= takeWaiting().then(() => void NetServer.prototype.close.call(server, () => gone.resolve())));
+    (stopped ??= takeWaiting().then(() => void NetServer.prototype.close.call(server, () => gone.resolve())));
 
   return {
     get draining() {
@@ -198,7 +206,7 @@ function createOutbox(): (exchange: Exchange) => void {
   };
 }
 
-/** What a person is told of an error of Node's HTTP parser or its timeouts; undefined when nobody is there to be told. */
+/** An error of Node's HTTP parser or its timeouts, as the client is told; undefined when nobody is there to be told. */
 function fromParser(error: NodeJS.ErrnoException & { rawPacket?: Buffer }): Failure | undefined {
   const { code = '', rawPacket } = error;
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new Failure('request_timeout');

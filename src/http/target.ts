@@ -32,7 +32,8 @@ export function parseTarget({ url, httpVersion, method }: IncomingMessage, host:
     return refused(new Failure('malformed_request', 'The request target has characters that must be escaped.'));
   }
   const [, authority, local] = /^(?:https?:\/\/([^/?]*))?(\/.*|\?.*|)$/is.exec(target) ?? [];
-  if (local === undefined || (authority === undefined ? local === '' || local[0] !== '/' : !AUTHORITY.test(authority))) {
+  const isKnownForm = authority === undefined ? local?.startsWith('/') : AUTHORITY.test(authority);
+  if (local === undefined || !isKnownForm) {
     return refused(new Failure('malformed_request', 'The request target must be a path.'));
   }
   const mark = local.indexOf('?');

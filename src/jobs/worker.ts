@@ -43,6 +43,8 @@ export interface JobWorker {
 const CONCURRENCY = 4;
 /** How often in the shortest period the recurring tasks are looked at: a write that changes nothing, but for one. */
 const RECUR_LOOKS = 10;
+/** How long to wait when others were quicker to claim what is due: they are about to say so. */
+const OUTRUN_MS = 50;
 /** How long what was broken off may take to end. */
 const ABORT_MS = 500;
 const MAX_ERROR_LENGTH = 500;
@@ -123,8 +125,7 @@ export function createWorker(options: WorkerOptions): JobWorker {
     for (const each of claimed) {
       running.set(each, perform(each).finally(() => (running.delete(each), wake())));
     }
-    // None: others were quicker, and are about to say so.
-    return claimed.length === 0 ? 50 : 0;
+    return claimed.length === 0 ? OUTRUN_MS : 0;
   }
 
   async function recur(): Promise<void> {

@@ -22,10 +22,16 @@ export const registerIn = (password: Schema<string>) =>
   object({ email: Email, password, full_name: optional(FullName) }, { title: 'Registration' });
 
 /** The address has no form here: a malformed one is simply unknown. */
-export const LoginIn = object({ email: string({ examples: ['ada@example.com'] }), password: Password }, { title: 'Login' });
+export const LoginIn = object(
+  { email: string({ examples: ['ada@example.com'] }), password: Password },
+  { title: 'Login' },
+);
 export type LoginIn = Infer<typeof LoginIn>;
 
-export const RefreshIn = object({ refresh_token: string({ description: 'Of a login or refresh.' }) }, { title: 'RefreshToken' });
+export const RefreshIn = object(
+  { refresh_token: string({ description: 'Of a login or refresh.' }) },
+  { title: 'RefreshToken' },
+);
 
 export const passwordChangeIn = (password: Schema<string>) =>
   object({ current_password: Password, new_password: password }, { title: 'PasswordChange' });

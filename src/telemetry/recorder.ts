@@ -1,6 +1,6 @@
 import type { Failure } from '../core/errors.ts';
 import type { Charge } from '../core/rate_limit.ts';
-import { UUID } from '../core/uuid.ts';
+import { isUuid } from '../core/uuid.ts';
 import type { Fields, Level, Log } from './log.ts';
 import { createSampler } from './sampling.ts';
 import type { ServerMetrics } from './server_metrics.ts';
@@ -37,8 +37,6 @@ export interface Recorder {
 /** How often the refusals of one client under one policy are logged. They are counted all. */
 const REFUSALS_EVERY_MS = 10_000;
 
-const uuid = new RegExp(UUID);
-
 /** `monotonic` gives nanoseconds. */
 export function createRecorder(log: Log, metrics: ServerMetrics, monotonic: () => number): Recorder {
   const refusals = createSampler(REFUSALS_EVERY_MS, () => monotonic() / 1e6);
@@ -53,7 +51,7 @@ export function createRecorder(log: Log, metrics: ServerMetrics, monotonic: () =
     const { policy: { name: policy }, key } = refused.take;
     const leftOut = refusals.take(`${policy} ${key}`);
     if (leftOut === undefined) return;
-    const who = uuid.test(key) ? key : undefined;
+    const who = isUuid(key) ? key : undefined;
     const seen = { request_id: requestId, trace_id: traceId, ip, user_id: who };
     log.event('rate_limit.refused', { ...seen, policy, left_out: leftOut }, 'warn');
   }

@@ -26,7 +26,9 @@ export const durationBounds = [
 ] as const;
 
 /** RFC 9110 §9, RFC 5789. The parser knows some thirty more, which no route answers to. */
-const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'CONNECT']);
+export const usualMethods: ReadonlySet<string> = new Set([
+  'GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'CONNECT',
+]);
 
 /** The series of one method and route, found once. */
 interface RouteSeries {
@@ -71,7 +73,7 @@ export function createServerMetrics(registry: Registry): ServerMetrics {
       (byPolicy.get(policy) ?? decisionsOf(policy))[refused ? 'refused' : 'allowed'].inc(),
 
     request(method, route, status, seconds) {
-      const known = methods.has(method) ? method : 'other';
+      const known = usualMethods.has(method) ? method : 'other';
       const series = seriesOf(known, route);
       let counter = series.requests.get(status);
       if (counter === undefined) {
@@ -83,10 +85,12 @@ export function createServerMetrics(registry: Registry): ServerMetrics {
     },
     inFlight: registry.gauge('http_requests_in_flight', 'Requests being answered.').of(),
     rateLimitStoreUp,
-    passwordQueueDepth: registry.gauge('password_hash_queue_depth', 'Passwords that wait to be hashed.', [], 'max').of(),
+    passwordQueueDepth: registry.gauge(
+      'password_hash_queue_depth', 'Passwords that wait to be hashed.', [], 'max').of(),
     authEvents: registry.counter('auth_events_total', 'Security events, by name.', ['event']),
     jobs: registry.counter('jobs_total', 'Background jobs run, by kind and outcome.', ['kind', 'outcome']),
     purgedRows: registry.counter('purged_rows_total', 'Rows that were deleted because they were over.', ['what']),
-    threadsReplaced: registry.counter('serving_threads_replaced_total', 'Threads that died and were replaced.', ['reason']),
+    threadsReplaced: registry.counter(
+      'serving_threads_replaced_total', 'Threads that died and were replaced.', ['reason']),
   };
 }

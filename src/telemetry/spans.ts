@@ -1,4 +1,5 @@
 import type { Attributes, SpanKind } from './otlp_json.ts';
+import { usualMethods } from './server_metrics.ts';
 import type { Span, Tracer } from './trace.ts';
 import type { TraceParent } from './trace_context.ts';
 
@@ -16,11 +17,9 @@ export interface IncomingRequest {
   readonly userAgent: string | undefined;
 }
 
-const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'CONNECT']);
-
 /** The span of a request; `endRequest` ends it. */
 export function startRequest(tracer: Tracer, incoming: IncomingRequest, parent: TraceParent | undefined): Span {
-  const method = methods.has(incoming.method) ? incoming.method : '_OTHER';
+  const method = usualMethods.has(incoming.method) ? incoming.method : '_OTHER';
   return tracer.startSpan(method === '_OTHER' ? 'HTTP' : method, 'server', parent, {
     'http.request.method': method,
     'url.scheme': 'http',

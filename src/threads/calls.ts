@@ -1,6 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
 
-import { Failure } from '../core/errors.ts';
+import { Failure, unavailable } from '../core/errors.ts';
 import type { Code } from '../core/errors.ts';
 
 /** What one thread does for another: each verb takes one argument that can be cloned. */
@@ -31,7 +31,9 @@ type Message =
   | { answerTo: number; fault: Fault };
 
 /** Either end of what joins two threads. */
-export type Port = Pick<MessagePort, 'postMessage'> & { on(event: 'message', listener: (message: Message) => void): unknown };
+export interface Port extends Pick<MessagePort, 'postMessage'> {
+  on(event: 'message', listener: (message: Message) => void): unknown;
+}
 
 interface Waiting {
   resolve(value: never): void;
@@ -66,14 +68,14 @@ export function openCalls<Theirs extends Verbs>(port: Port, ours: Verbs): Calls<
 
     ask: (name, argument, ports = []) =>
       new Promise((resolve, reject) => {
-        if (closed) return reject(new Failure('unavailable', undefined, { retryAfter: 1 }));
+        if (closed) return reject(unavailable());
         waiting.set(++lastId, { resolve, reject });
         port.postMessage({ name, id: lastId, argument } satisfies Message, ports);
       }),
 
     close() {
       closed = true;
-      for (const { reject } of waiting.values()) reject(new Failure('unavailable', undefined, { retryAfter: 1 }));
+      for (const { reject } of waiting.values()) reject(unavailable());
       waiting.clear();
     },
   };

@@ -8,6 +8,7 @@ import { openDatabase } from '../db/session.ts';
 import { createLog } from '../telemetry/log.ts';
 import type { Log } from '../telemetry/log.ts';
 import { openCalls } from './calls.ts';
+import { HASHING } from './verbs.ts';
 import type { MainVerbs, ServingData, ServingVerbs } from './verbs.ts';
 
 const BEAT_MS = 1000;
@@ -39,15 +40,14 @@ export async function serveInThread(data: ServingData, surroundings: Surrounding
       return { port: port1, gone: main.ask('writer', port2, [port2]) };
     },
   });
-  const [waiting, full] = [0, 1];
   const gauges = new Int32Array(hashing);
   const hashes: Hashes = {
     run: (job) => main.ask('hash', job),
     get waiting() {
-      return Atomics.load(gauges, waiting);
+      return Atomics.load(gauges, HASHING.waiting);
     },
     get full() {
-      return Atomics.load(gauges, full) === 1;
+      return Atomics.load(gauges, HASHING.full) === 1;
     },
     close: async () => {},
   };

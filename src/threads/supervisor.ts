@@ -5,13 +5,14 @@ import { getHeapStatistics } from 'node:v8';
 
 import type { Hashes } from '../core/passwords.ts';
 import { createSharedBuckets } from '../core/rate_limit_shared.ts';
-import { poolOf } from '../core/threads.ts';
 import type { Database } from '../db/database.ts';
+import { poolOf } from '../db/session.ts';
 import type { Level, Log } from '../telemetry/log.ts';
 import { merged, renderText } from '../telemetry/metrics_text.ts';
 import type { Snapshot } from '../telemetry/metrics_text.ts';
 import { startServing } from './serving_thread.ts';
 import type { Reason, ServingThread } from './serving_thread.ts';
+import { HASHING } from './verbs.ts';
 import type { MainVerbs, ServingData } from './verbs.ts';
 
 export interface SupervisorOptions {
@@ -75,8 +76,8 @@ export async function openServingThreads(options: SupervisorOptions): Promise<Se
   let isStopping = false;
 
   function noteHashing(): void {
-    Atomics.store(gauges, 0, hashes.waiting);
-    Atomics.store(gauges, 1, hashes.full ? 1 : 0);
+    Atomics.store(gauges, HASHING.waiting, hashes.waiting);
+    Atomics.store(gauges, HASHING.full, hashes.full ? 1 : 0);
   }
 
   const verbs: Omit<MainVerbs, 'listening' | 'beat'> = {
@@ -113,7 +114,8 @@ export async function openServingThreads(options: SupervisorOptions): Promise<Se
         past = [...merged([past, thread.counted.filter(({ kind }) => kind !== 'gauge')])];
         if (isStopping || (isStarting && !thread.serves)) return;
         const livedMs = (monotonic() - startedAt) / 1e6;
-        const waitMs = livedMs > LONG_LIFE_MS ? FIRST_WAIT_MS : Math.min(LAST_WAIT_MS, Math.max(FIRST_WAIT_MS, lastWaitMs * 2));
+        const longerMs = Math.min(LAST_WAIT_MS, Math.max(FIRST_WAIT_MS, lastWaitMs * 2));
+        const waitMs = livedMs > LONG_LIFE_MS ? FIRST_WAIT_MS : longerMs;
         options.onReplaced(reason);
         log.error('A thread that served has died, and is replaced.', { thread: name, reason, wait_ms: waitMs, error });
         const timer = setTimeout(() => {

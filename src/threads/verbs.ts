@@ -5,6 +5,9 @@ import type { HashJob } from '../core/hash_thread.ts';
 import type { Level, LogOptions } from '../telemetry/log.ts';
 import type { Snapshot } from '../telemetry/metrics_text.ts';
 
+/** Where `hashing` says how many passwords wait to be hashed, and (as 1) that no more may. */
+export const HASHING = { waiting: 0, full: 1 } as const;
+
 /** What a serving thread is started with. */
 export interface ServingData {
   config: Config;
@@ -15,7 +18,7 @@ export interface ServingData {
   log: Pick<LogOptions, 'level' | 'format' | 'color'>;
   /** Of the `SharedStore`. */
   buckets: SharedArrayBuffer;
-  /** How many passwords wait to be hashed, and 1 when no more may. */
+  /** Two numbers of 32 bits, by `HASHING`. */
   hashing: SharedArrayBuffer;
   /** 0: the thread finds one. */
   port: number;

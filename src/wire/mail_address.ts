@@ -1,19 +1,20 @@
+import { ATOM, EMAIL_MAX_LENGTH, LABEL } from '../core/email.ts';
+
 /** Who a mail is from: an address, and the name that mail programs show instead of it (empty: none). */
 export interface Mailbox {
   name: string;
   address: string;
 }
 
-const atom = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+";
-const label = '[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?';
-const addrSpec = new RegExp(`^${atom}(?:\\.${atom})*@${label}(?:\\.${label})*$`);
+/** As `EMAIL`, but the domain may be a single label: `root@localhost`. */
+const addrSpec = new RegExp(`^${ATOM}(?:\\.${ATOM})*@${LABEL}(?:\\.${LABEL})*$`);
 
 /**
  * Is this a plain addr-spec (RFC 5321 §4.1.2: Dot-string "@" Domain) in ASCII, at most 254 characters? Quoted local
  * parts, address literals, spaces, control characters and angle brackets are not: what passes can be put between the
  * `<` and `>` of an SMTP command or into a header as it is.
  */
-export const isAddress = (text: string): boolean => text.length <= 254 && addrSpec.test(text);
+export const isAddress = (text: string): boolean => text.length <= EMAIL_MAX_LENGTH && addrSpec.test(text);
 
 /**
  * `a@example.org`, `Name <a@example.org>` or `"Name, Inc." <a@example.org>` → its parts. Anything else, and a name

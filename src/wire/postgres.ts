@@ -23,6 +23,7 @@ const maxAnswer = 64 * 1024 * 1024;
 /** Where a connection stands: outside any transaction, inside one, or inside one that has failed. */
 export type TransactionStatus = 'idle' | 'open' | 'failed';
 
+/** By the byte of ReadyForQuery: I, T, E. */
 const statuses: Readonly<Record<number, TransactionStatus>> = { 0x49: 'idle', 0x54: 'open', 0x45: 'failed' };
 
 interface Pending {

@@ -78,6 +78,7 @@ export class Frames {
 
 const known: ReadonlySet<number> = new Set(Object.values(message));
 
+/** By their OIDs (pg_type.dat): text, varchar, name, "char", unknown; int8, int2, int4. */
 const textTypes: ReadonlySet<number> = new Set([25, 1043, 19, 18, 705]);
 const integerTypes: ReadonlySet<number> = new Set([20, 21, 23]);
 
@@ -133,6 +134,7 @@ export function readRow(buffer: Buffer, start: number, end: number, kinds: reado
 /** How many rows a CommandComplete says were changed: the number in `INSERT 0 n`, `UPDATE n`, `DELETE n`; else 0. */
 export function readChanges(buffer: Buffer, start: number, end: number): number {
   const first = buffer[start];
+  // I(NSERT), U(PDATE), D and L of DELETE, which tell them from DECLARE and DROP.
   if (first !== 0x49 && first !== 0x55 && (first !== 0x44 || buffer[start + 2] !== 0x4c)) return 0;
   return readInteger(buffer, buffer.lastIndexOf(0x20, end - 1) + 1, end - 1);
 }

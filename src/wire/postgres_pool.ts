@@ -87,7 +87,7 @@ export class Pool {
     this.#serve();
   }
 
-  /** Lets no more callers in, closes what is idle, and waits up to `timeoutMs` for those who use one or wait for one. */
+  /** Lets no more callers in, closes what is idle, and waits for those who use or await one, up to `timeoutMs`. */
   async close(timeoutMs: number): Promise<void> {
     this.#closed = true;
     clearInterval(this.#sweeper);

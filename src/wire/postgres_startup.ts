@@ -38,8 +38,8 @@ async function encrypt(socket: Socket, { host, sslmode }: PostgresAddress): Prom
   socket.write(sslRequest);
   const answer = await next<Buffer>(socket, 'data');
   socket.pause();
-  if (answer[0] === 0x4e) throw new Disagreement('The server offers no TLS.');
-  if (answer.length !== 1 || answer[0] !== 0x53) throw new Error('The server does not answer an SSLRequest.');
+  if (answer[0] === 0x4e /* N */) throw new Disagreement('The server offers no TLS.');
+  if (answer.length !== 1 || answer[0] !== 0x53 /* S */) throw new Error('The server does not answer an SSLRequest.');
   const encrypted = connectTls({
     socket,
     host,
@@ -96,6 +96,9 @@ function createInbox(socket: Socket, frames: Frames) {
   };
 }
 
+/** What an Authentication message asks for, or says, by its first number. */
+const asks = { nothing: 0, cleartext: 3, md5: 5, sasl: 10, saslContinue: 11, saslFinal: 12 } as const;
+
 const passwordNeeded = 'The server asks for a password and the database URL has none.';
 
 /**
@@ -118,29 +121,29 @@ async function logIn(socket: Socket, frames: Frames, { user, password, database 
     const exchange = createScram({ password });
     send(writer.saslInitial('SCRAM-SHA-256', exchange.first));
     const challenge = await authentication();
-    if (challenge.kind !== 11) throw new Error('The server broke off the SCRAM exchange.');
+    if (challenge.kind !== asks.saslContinue) throw new Error('The server broke off the SCRAM exchange.');
     send(writer.saslResponse(await exchange.respond(challenge.rest.toString('utf8'))));
     const proof = await authentication();
-    if (proof.kind !== 12) throw new Error('The server gave no proof that it knows the password.');
+    if (proof.kind !== asks.saslFinal) throw new Error('The server gave no proof that it knows the password.');
     exchange.verify(proof.rest.toString('utf8'));
   }
 
   send(writer.startup({ user, database, client_encoding: 'UTF8', application_name: 'api' }));
   let asked = await authentication();
-  if (asked.kind === 10) {
+  if (asked.kind === asks.sasl) {
     await scram(asked.rest.toString('utf8').split('\0'));
     asked = await authentication();
-  } else if (asked.kind === 3) {
+  } else if (asked.kind === asks.cleartext) {
     if (!(socket instanceof TLSSocket)) throw new Disagreement('The server asks for a cleartext password without TLS.');
     if (password === undefined) throw new Disagreement(passwordNeeded);
     send(writer.password(password));
     asked = await authentication();
   }
-  if (asked.kind === 5) {
+  if (asked.kind === asks.md5) {
     throw new Disagreement("The server wants the password as MD5: set password_encryption = 'scram-sha-256' there, " +
       'and the password anew.');
   }
-  if (asked.kind !== 0) {
+  if (asked.kind !== asks.nothing) {
     throw new Disagreement(`The server wants authentication of kind ${asked.kind}, which is not known.`);
   }
   const { type, body } = await inbox.next();

@@ -20,7 +20,7 @@ export class MessageWriter {
     const start = this.#end;
     this.#reserve(8);
     this.#end += 4;
-    this.#int32(196_608);
+    this.#int32(196_608); // Version 3.0 of the protocol.
     for (const [name, value] of Object.entries(parameters)) {
       this.#cstring(name);
       this.#cstring(value);
@@ -31,47 +31,47 @@ export class MessageWriter {
 
   /** PasswordMessage: the password itself. */
   password(text: string): this {
-    const start = this.#begin(0x70);
+    const start = this.#begin(0x70); // p
     this.#cstring(text);
     return this.#finish(start);
   }
 
   saslInitial(mechanism: string, response: string): this {
-    const start = this.#begin(0x70);
+    const start = this.#begin(0x70); // p
     this.#cstring(mechanism);
     this.#sized(response);
     return this.#finish(start);
   }
 
   saslResponse(response: string): this {
-    const start = this.#begin(0x70);
+    const start = this.#begin(0x70); // p
     this.#text(response);
     return this.#finish(start);
   }
 
   /** A simple query: any number of statements, separated by semicolons. */
   query(sql: string): this {
-    const start = this.#begin(0x51);
+    const start = this.#begin(0x51); // Q
     this.#cstring(sql);
     return this.#finish(start);
   }
 
   /** Parse, with all types left to the server, and Describe. */
   parse(name: string, sql: string): this {
-    const start = this.#begin(0x50);
+    const start = this.#begin(0x50); // P
     this.#cstring(name);
     this.#cstring(sql);
     this.#int16(0);
     this.#finish(start);
-    const describe = this.#begin(0x44);
-    this.#byte(0x53);
+    const describe = this.#begin(0x44); // D
+    this.#byte(0x53); // S: a statement, not a portal.
     this.#cstring(name);
     return this.#finish(describe);
   }
 
   /** Bind, everything as text, and Execute. Error: a number that is not a safe integer. */
   execute(name: string, params: readonly Field[]): this {
-    const start = this.#begin(0x42);
+    const start = this.#begin(0x42); // B
     this.#byte(0);
     this.#cstring(name);
     this.#int16(0);
@@ -84,18 +84,18 @@ export class MessageWriter {
     }
     this.#int16(0);
     this.#finish(start);
-    const execute = this.#begin(0x45);
+    const execute = this.#begin(0x45); // E
     this.#byte(0);
     this.#int32(0);
     return this.#finish(execute);
   }
 
   sync(): this {
-    return this.#finish(this.#begin(0x53));
+    return this.#finish(this.#begin(0x53)); // S
   }
 
   terminate(): this {
-    return this.#finish(this.#begin(0x58));
+    return this.#finish(this.#begin(0x58)); // X
   }
 
   take(): Buffer {

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { EXAMPLE_JWT_SECRET, loadConfig, settings } from '../../src/core/config.ts';
 import type { Loaded, SettingName, Sources } from '../../src/core/config.ts';
 import { Wrong } from '../../src/core/settings.ts';
-import { poolOf } from '../../src/core/threads.ts';
+import { poolOf } from '../../src/db/session.ts';
 
 const NO_FILES: Record<string, string> = {};
 

@@ -142,7 +142,7 @@ export function accountRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLe
   ];
 }
 
-/** Not before somebody has set MAIL_URL: nothing that passes within seconds. */
+/** Refuses where no mail can go out. It does not pass by itself (MAIL_URL has to be set), hence the long wait. */
 function assertSendsMail({ sendsMail }: App): void {
   if (!sendsMail) throw new Failure('mail_unavailable', undefined, { retryAfter: 3600 });
 }

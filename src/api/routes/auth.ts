@@ -41,7 +41,8 @@ export function authRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLengt
         const { email, password, full_name: fullName } = body;
         if ((await users.byEmail(app.db, email)) !== undefined) throw new Failure('email_taken');
         const passwordHash = await app.passwords.hash(password);
-        const account = { id: uuidv7(now), email, fullName: fullName ?? undefined, role: 'user' as const, passwordHash };
+        const id = uuidv7(now);
+        const account = { id, email, fullName: fullName ?? undefined, role: 'user' as const, passwordHash };
         const user = await users.insert(app.db, account, now, verificationMail(app, email, now));
         if (user === undefined) throw new Failure('email_taken');
         app.jobs.wake();
@@ -129,7 +130,7 @@ export function authRoutes({ passwordMinLength }: Pick<Config, 'passwordMinLengt
   ];
 }
 
-/** Part of a write, where only those may log in whose address is known to be theirs: the mail that lets them show it. */
+/** Part of a write: where only a verified address may log in (REQUIRE_VERIFIED_EMAIL), the mail that verifies it. */
 const verificationMail = (app: App, email: string, now: number): Statement[] =>
   app.config.requireVerifiedEmail ? [queueMail(app.db, 'email_verification', email, now)] : [];
 
@@ -200,8 +201,8 @@ function tokenPair({ tokens, config }: App, user: User, session: Session, now: n
 }
 
 /**
- * Refresh token rotation with reuse detection (RFC 9700 §4.14.2). A session knows its good token and the one that
- * replaced; any other that we signed was replaced earlier.
+ * Refresh token rotation with reuse detection (RFC 9700 §4.14.2). A session knows its good token and the one before
+ * it; any other that we signed for it is older still.
  */
 async function refresh(app: App, exchange: Exchange, token: string, now: number) {
   const claims = app.tokens.verify(token, 'refresh', now);

@@ -8,8 +8,8 @@ const group = (title, beside, content) =>
 
 /**
  * The form of an operation: a field for each parameter and each property of the body, or the body as JSON.
- * `read` gives `{values, body, faults}` as `requestOf` wants them; `changed` is called
- * after every edit, `submitted` when there is nothing left to complain about.
+ * `read` gives `{values, body, faults}`, the first two as `requestOf` wants them; `changed` is called after every edit,
+ * `submitted` when Send finds no fault.
  */
 export function createForm(operation, { changed, submitted }) {
   const { body: schema, parameters } = operation;
