@@ -139,35 +139,17 @@ export function loadConfig({ env, envFile, envFileName = '.env', flags, readFile
   const wrong = new Set<string>();
 
   for (const [name, setting] of Object.entries(settings) as [SettingName, Setting<unknown>][]) {
-    let value = given(name);
-    const path = setting.secret ? given(`${name}_FILE`) : undefined;
-    if (path !== undefined && value !== undefined) {
-      faults.push(`${name}: is set and so is ${name}_FILE; set one of them`);
-    } else if (path !== undefined) {
-      explicit.add(name);
-      value = secretIn(path, readFile);
-      if (value === undefined) {
-        faults.push(`${name}_FILE: ${path} can't be read or is empty; accepted: a file that holds the secret`);
-        wrong.add(name);
-      }
-    }
-    if (value !== undefined) explicit.add(name);
-    const source = value ?? setting.fallback;
-    texts[name] = source;
-    const result = source === undefined ? undefined : setting.read(source);
-    if (result instanceof Wrong) {
-      faults.push(`${name}: ${told(result, setting.secret)}; accepted: ${setting.accepts}`);
+    const found = textOf(name, setting, given, readFile);
+    if (found !== undefined) explicit.add(name);
+    const text = found === undefined || 'fault' in found ? setting.fallback : found.text;
+    const read = found !== undefined && 'fault' in found ? found : valueOf(name, setting, text, checks[name]);
+    texts[name] = text;
+    if ('fault' in read) {
+      faults.push(read.fault);
       wrong.add(name);
-      values[camel(name)] = setting.fallback === undefined ? undefined : setting.read(setting.fallback);
-    } else {
-      values[camel(name)] = result;
-      try {
-        if (result !== undefined) checks[name]?.(String(result));
-      } catch (error) {
-        faults.push(`${name}: ${(error as Error).message}`);
-        wrong.add(name);
-      }
     }
+    // In the place of a wrong one stands the default, so that what depends on it can be looked at as well.
+    values[camel(name)] = 'value' in read ? read.value : setting.fallback && setting.read(setting.fallback);
   }
   // The same object: what depends on several settings is put right in it below.
   const config = values as Config;
@@ -182,6 +164,40 @@ export function loadConfig({ env, envFile, envFileName = '.env', flags, readFile
   }
   faults.push(...contradictions(config, explicit).filter((fault) => !wrong.has(fault.split(':', 1)[0]!)));
   return faults.length > 0 ? { faults } : { config, explicit, texts, warnings };
+}
+
+/** The text that somebody gave a setting, itself or by NAME_FILE; undefined when nobody did. */
+function textOf(
+  name: string,
+  { secret }: Setting<unknown>,
+  given: (name: string) => string | undefined,
+  readFile: Sources['readFile'],
+): { text: string } | { fault: string } | undefined {
+  const text = given(name);
+  const path = secret ? given(`${name}_FILE`) : undefined;
+  if (path === undefined) return text === undefined ? undefined : { text };
+  if (text !== undefined) return { fault: `${name}: is set and so is ${name}_FILE; set one of them` };
+  const held = secretIn(path, readFile);
+  if (held !== undefined) return { text: held };
+  return { fault: `${name}_FILE: ${path} can't be read or is empty; accepted: a file that holds the secret` };
+}
+
+/** What a text means; without one, nothing. */
+function valueOf(
+  name: string,
+  { read, secret, accepts }: Setting<unknown>,
+  text: string | undefined,
+  check: ((value: string) => void) | undefined,
+): { value: unknown } | { fault: string } {
+  if (text === undefined) return { value: undefined };
+  const value = read(text);
+  if (value instanceof Wrong) return { fault: `${name}: ${told(value, secret)}; accepted: ${accepts}` };
+  try {
+    check?.(String(value));
+    return { value };
+  } catch (error) {
+    return { fault: `${name}: ${(error as Error).message}` };
+  }
 }
 
 function told({ problem, quoted }: Wrong, isSecret: boolean): string {
