@@ -5,7 +5,7 @@ import type { Migration } from './database.ts';
 /** What the table `schema_migrations` remembers of a migration, besides when it was applied. */
 export type AppliedMigration = Pick<Migration, 'version' | 'name' | 'checksum'>;
 
-const namePattern = /^([0-9]{4})_([a-z0-9_]+)\.sql$/;
+const NAME_PATTERN = /^([0-9]{4})_([a-z0-9_]+)\.sql$/;
 
 /**
  * The migrations of a folder (a URL that ends with `/`), by version: its files `NNNN_name.sql`. The checksum is that
@@ -15,7 +15,7 @@ const namePattern = /^([0-9]{4})_([a-z0-9_]+)\.sql$/;
 export function loadMigrations(folder: URL): Migration[] {
   const files = readdirSync(folder).filter((file) => file.endsWith('.sql')).sort();
   return files.map((file) => {
-    const [, version, name] = namePattern.exec(file) ?? [];
+    const [, version, name] = NAME_PATTERN.exec(file) ?? [];
     if (version === undefined || name === undefined) {
       throw new Error(`${file} is no migration's name: rename it like 0001_create_users.sql.`);
     }

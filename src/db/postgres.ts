@@ -25,12 +25,12 @@ export interface PostgresOptions {
 }
 
 /** Callers that may wait for a connection. */
-const maxWaiting = 1000;
+const MAX_WAITING = 1000;
 /** How often a transaction that lost against another is begun at most. */
-const maxConflicts = 25;
-const longestPauseMs = 100;
+const MAX_CONFLICTS = 25;
+const LONGEST_PAUSE_MS = 100;
 /** Between two attempts to migrate. */
-const attemptPauseMs = 300;
+const ATTEMPT_PAUSE_MS = 300;
 
 const begin: Query = { sql: 'BEGIN ISOLATION LEVEL SERIALIZABLE', params: [] };
 const commit: Query = { sql: 'COMMIT', params: [] };
@@ -66,7 +66,7 @@ function isRefusal(error: unknown): boolean {
 const isAway = (error: unknown): boolean => error instanceof NoConnection || error instanceof ConnectionLost;
 
 /** Milliseconds to wait before trying again, after `conflicts` of them: random, so that the rivals part. */
-const pauseAfter = (conflicts: number): number => Math.random() * Math.min(longestPauseMs, 2 ** conflicts);
+const pauseAfter = (conflicts: number): number => Math.random() * Math.min(LONGEST_PAUSE_MS, 2 ** conflicts);
 
 /** Ends a failed or unwanted transaction. If that does not succeed the connection ends, and the transaction with it. */
 async function rollBack(connection: Connection, timeoutMs: number): Promise<void> {
@@ -94,7 +94,7 @@ export function openPostgres({
     greeting: `SET statement_timeout = ${timeoutMs}; SET idle_in_transaction_session_timeout = ${2 * timeoutMs};
       SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`,
     max: poolMax,
-    maxWaiting,
+    maxWaiting: MAX_WAITING,
     connectMs: Math.min(3000, timeoutMs),
     idleMs,
     now,
@@ -166,7 +166,7 @@ export function openPostgres({
     }
 
     return persist(alone ? amend : transact, (error, attempts) => {
-      if (isConflict(error)) return attempts < maxConflicts;
+      if (isConflict(error)) return attempts < MAX_CONFLICTS;
       return attempts === 1 && (isStale(error) || (error instanceof ConnectionLost && !committing));
     });
   }
@@ -189,7 +189,7 @@ export function openPostgres({
       } catch (error) {
         if (!isAway(error) || isRefusal(error) || now() >= patientUntil) throw toFailure(error);
         if (attempts === 1) onWait(error);
-        await sleep(attemptPauseMs);
+        await sleep(ATTEMPT_PAUSE_MS);
       }
     }
   }

@@ -5,12 +5,12 @@ import type { AppliedMigration } from './migrations.ts';
 import type { Migration } from './database.ts';
 
 /** Any number will do that other users of advisory locks in the same database do not take. */
-const lock = 4_203_170_011;
+const LOCK = 4_203_170_011;
 
-const createTable = `CREATE TABLE IF NOT EXISTS schema_migrations (
+const CREATE_TABLE = `CREATE TABLE IF NOT EXISTS schema_migrations (
   version integer NOT NULL PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at bigint NOT NULL)`;
-const selectApplied = 'SELECT version, name, checksum FROM schema_migrations ORDER BY version';
-const insertApplied = `INSERT INTO schema_migrations (version, name, checksum, applied_at)
+const SELECT_APPLIED = 'SELECT version, name, checksum FROM schema_migrations ORDER BY version';
+const INSERT_APPLIED = `INSERT INTO schema_migrations (version, name, checksum, applied_at)
   VALUES ($1, $2, $3, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)`;
 
 /**
@@ -26,10 +26,10 @@ export async function applyMigrations(
 ): Promise<Migration[]> {
   await connection.script(
     `BEGIN; SET LOCAL statement_timeout = ${timeoutMs}; SET LOCAL idle_in_transaction_session_timeout = ${timeoutMs};
-     SELECT pg_advisory_xact_lock(${lock}); ${createTable}`,
+     SELECT pg_advisory_xact_lock(${LOCK}); ${CREATE_TABLE}`,
     timeoutMs,
   );
-  const [applied] = await connection.run([{ sql: selectApplied, params: [] }], timeoutMs);
+  const [applied] = await connection.run([{ sql: SELECT_APPLIED, params: [] }], timeoutMs);
   const known = (applied?.rows ?? []).map(([version, name, checksum]) => ({ version, name, checksum }));
   const pending = pendingMigrations(known as AppliedMigration[], available);
   for (const migration of pending) {
@@ -42,7 +42,7 @@ export async function applyMigrations(
       throw new Error(`Migration ${title} was refused, and nothing was changed: ${cause.message}`, { cause });
     }
     if (connection.status !== 'open') throw new Error(`Migration ${title} must not end the transaction it runs in.`);
-    await connection.run([{ sql: insertApplied, params: [version, name, checksum] }], timeoutMs);
+    await connection.run([{ sql: INSERT_APPLIED, params: [version, name, checksum] }], timeoutMs);
   }
   await connection.script('COMMIT', timeoutMs);
   return pending;

@@ -4,17 +4,17 @@ import type { Level, Plain, RequestLine } from './fields.ts';
  * What JSON lets stand but a terminal, a browser or a line-minded tool may obey: DEL and the C1 controls, the line and
  * paragraph separators, and the marks that turn the direction of text.
  */
-const obeyed = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
-const special = /[\0-\x1f"\\\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]/;
+const OBEYED = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+const SPECIAL = /[\0-\x1f"\\\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]/;
 
 /** A character as `\uXXXX`. */
 export const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
 /** A JSON text on one line in which nothing but spaces and printable characters stands. */
-export const toJson = (value: Plain): string => JSON.stringify(value).replace(obeyed, escaped);
+export const toJson = (value: Plain): string => JSON.stringify(value).replace(OBEYED, escaped);
 
 /** `value` as a JSON string. Most need no more than the quotes, and this is on the way of every request. */
-export const quoted = (value: string): string => (special.test(value) ? toJson(value) : `"${value}"`);
+export const quoted = (value: string): string => (SPECIAL.test(value) ? toJson(value) : `"${value}"`);
 
 /** What a line says of itself. A field that claims one of these names is written with a `_` behind it. */
 const own = new Set(['time', 'level', 'msg', 'event']);

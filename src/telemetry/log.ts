@@ -47,13 +47,13 @@ export interface LogOptions {
 }
 
 /** What may be collected before it is written without waiting for the timer. */
-const batchBytes = 64 * 1024;
-const batchMs = 50;
+const BATCH_BYTES = 64 * 1024;
+const BATCH_MS = 50;
 /** Of UTF-8, for a UTF-16 unit. */
-const maxUnitBytes = 3;
+const MAX_UNIT_BYTES = 3;
 const LINE_FEED = 0x0a;
 
-const soon = (write: () => void): void => void setTimeout(write, batchMs).unref();
+const soon = (write: () => void): void => void setTimeout(write, BATCH_MS).unref();
 
 export function createLog({ level, format, color, now, sink, schedule = soon }: LogOptions): Log {
   const pretty = format === 'pretty';
@@ -61,7 +61,7 @@ export function createLog({ level, format, color, now, sink, schedule = soon }: 
   let threshold = levels.indexOf(level);
   const jsonRequest = createRequestLines();
   // Lines wait as bytes: a text of many parts is cheapest to copy while it is new, and leaves nothing to be collected.
-  const batch = Buffer.allocUnsafeSlow(batchBytes);
+  const batch = Buffer.allocUnsafeSlow(BATCH_BYTES);
   let used = 0;
   let lost = 0;
   let scheduled = false;
@@ -80,9 +80,9 @@ export function createLog({ level, format, color, now, sink, schedule = soon }: 
   }
 
   function add(line: string): void {
-    const most = line.length * maxUnitBytes;
-    if (used + most > batchBytes) handOver();
-    if (most > batchBytes) give(Buffer.from(line));
+    const most = line.length * MAX_UNIT_BYTES;
+    if (used + most > BATCH_BYTES) handOver();
+    if (most > BATCH_BYTES) give(Buffer.from(line));
     else used += batch.write(line, used);
     if (closed) flush();
     else if (!scheduled) {

@@ -39,9 +39,9 @@ export interface Registry {
   render(): string;
 }
 
-const maxSeries = 1_000;
+const MAX_SERIES = 1_000;
 /** Prometheus data model: metric and label names. */
-const nameForm = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
+const NAME_FORM = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
 
 class Value implements Counter, Gauge {
   #value = 0;
@@ -95,7 +95,7 @@ export function createRegistry(): Registry {
   ): Labelled<L, Child> {
     const { name, labels } = about;
     for (const word of [name, ...labels]) {
-      if (!nameForm.test(word)) throw new Error(`${word} is no name for a metric or a label`);
+      if (!NAME_FORM.test(word)) throw new Error(`${word} is no name for a metric or a label`);
     }
     if (metrics.has(name)) throw new Error(`the metric ${name} is registered already`);
     const series = new Map<string, { values: readonly string[]; child: Child }>();
@@ -105,7 +105,7 @@ export function createRegistry(): Registry {
       const key = JSON.stringify(values);
       const known = series.get(key);
       if (known !== undefined) return known.child;
-      if (series.size >= maxSeries && values.some((value) => value !== 'other')) {
+      if (series.size >= MAX_SERIES && values.some((value) => value !== 'other')) {
         return of(...labels.map(() => 'other'));
       }
       const child = make();

@@ -24,10 +24,10 @@ export interface Exporter {
   close(): Promise<void>;
 }
 
-const maxBatch = 512;
-const maxWaiting = 2_048;
+const MAX_BATCH = 512;
+const MAX_WAITING = 2_048;
 /** After a failure nothing is tried for a while: twice as long after each, up to a minute. */
-const longestPauseMs = 60_000;
+const LONGEST_PAUSE_MS = 60_000;
 
 /**
  * Sends spans to an OpenTelemetry collector (OTLP 1.x, HTTP with JSON bodies), one request at a time. A batch that the
@@ -64,8 +64,8 @@ export function openExporter(options: ExporterOptions): Exporter {
   }
 
   async function send(): Promise<void> {
-    const batch = waiting.slice(0, maxBatch);
-    waiting = waiting.slice(maxBatch);
+    const batch = waiting.slice(0, MAX_BATCH);
+    waiting = waiting.slice(MAX_BATCH);
     const fault = await post(batch);
     if (fault === undefined) {
       if (away) log.info('the trace collector is back', { dropped });
@@ -75,7 +75,7 @@ export function openExporter(options: ExporterOptions): Exporter {
     }
     dropped += batch.length;
     if (!away) log.warn('the trace collector is away: spans are dropped', { reason: fault });
-    else pauseMs = Math.min(pauseMs * 2, longestPauseMs);
+    else pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
     away = true;
   }
 
@@ -90,7 +90,7 @@ export function openExporter(options: ExporterOptions): Exporter {
   /** A full batch goes at once while the collector is well; otherwise time decides. */
   function arm(): void {
     if (sending !== undefined || closed || waiting.length === 0) return;
-    if (!away && waiting.length >= maxBatch) {
+    if (!away && waiting.length >= MAX_BATCH) {
       clearTimeout(timer);
       start();
     } else timer ??= setTimeout(start, away ? pauseMs : batchMs).unref();
@@ -98,7 +98,7 @@ export function openExporter(options: ExporterOptions): Exporter {
 
   return {
     add(span) {
-      if (waiting.length >= maxWaiting || closed) {
+      if (waiting.length >= MAX_WAITING || closed) {
         dropped++;
         return;
       }

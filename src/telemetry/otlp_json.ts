@@ -23,7 +23,7 @@ export interface FinishedSpan {
 }
 
 /** UTF-16 units of a name or an attribute. */
-const maxText = 1_024;
+const MAX_TEXT = 1_024;
 
 /** Nanoseconds since 1970 as decimal digits: more than a double can hold. */
 function toUnixNano(ms: number): string {
@@ -31,7 +31,7 @@ function toUnixNano(ms: number): string {
   return `${whole}${String(Math.floor((ms - whole) * 1e6)).padStart(6, '0')}`;
 }
 
-const toText = (text: string): string => text.slice(0, maxText).toWellFormed();
+const toText = (text: string): string => text.slice(0, MAX_TEXT).toWellFormed();
 
 function toValue(value: string | number | boolean): object {
   if (typeof value === 'string') return { stringValue: toText(value) };

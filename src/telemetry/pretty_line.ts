@@ -3,7 +3,7 @@ import { quoted, toJson } from './json_line.ts';
 
 /** SGR parameters (ECMA-48 §8.3.117). */
 const levelColors: Record<Level, number> = { debug: 90, info: 32, warn: 33, error: 31 };
-const dim = 90;
+const DIM = 90;
 
 const statusColor = (status: number): number => (status >= 500 ? 31 : status >= 400 ? 33 : status >= 300 ? 36 : 32);
 
@@ -12,12 +12,12 @@ const paint = (text: string, sgr: number, color: boolean): string => (color ? `\
 /** Text that cannot steer a terminal: quotes stay as they are, everything else is escaped as in JSON. */
 const printable = (text: string): string => quoted(text).slice(1, -1).replaceAll('\\"', '"').replaceAll('\\\\', '\\');
 
-const bare = /^[\w.:/@+{}-]+$/;
-const valueText = (value: Plain): string => (typeof value === 'string' && bare.test(value) ? value : toJson(value));
+const BARE = /^[\w.:/@+{}-]+$/;
+const valueText = (value: Plain): string => (typeof value === 'string' && BARE.test(value) ? value : toJson(value));
 
 /** `12:34:56.789 INFO ` of `2026-01-02T12:34:56.789Z`. */
 const head = (time: string, level: Level, color: boolean): string =>
-  `${paint(time.slice(11, 23), dim, color)} ${paint(level.toUpperCase().padEnd(5), levelColors[level], color)} `;
+  `${paint(time.slice(11, 23), DIM, color)} ${paint(level.toUpperCase().padEnd(5), levelColors[level], color)} `;
 
 /** An error under its line: its name and message, then its frames, then its causes, each indented. */
 function errorText(error: { [name: string]: Plain }, color: boolean, lead = ''): string {
@@ -25,7 +25,7 @@ function errorText(error: { [name: string]: Plain }, color: boolean, lead = ''):
   let text = `\n    ${lead}${printable(`${String(name)}: ${String(message)}`)}`;
   for (const [key, value] of Object.entries(rest)) text += ` ${printable(key)}=${valueText(value)}`;
   if (typeof stack === 'string') {
-    for (const frame of stack.split('\n')) text += `\n      ${paint(printable(frame), dim, color)}`;
+    for (const frame of stack.split('\n')) text += `\n      ${paint(printable(frame), DIM, color)}`;
   }
   if (cause === undefined) return text;
   return isError(cause) ? text + errorText(cause, color, 'caused by ') : `${text}\n    caused by ${valueText(cause)}`;
@@ -40,11 +40,11 @@ export function prettyLine(
   time: string, level: Level, msg: string, event: string | undefined, fields: [string, Plain][], color: boolean,
 ): string {
   let line = head(time, level, color) + msg.split('\n').map(printable).join('\n    ');
-  if (event !== undefined && event !== msg) line += ` ${paint('event=', dim, color)}${printable(event)}`;
+  if (event !== undefined && event !== msg) line += ` ${paint('event=', DIM, color)}${printable(event)}`;
   let errors = '';
   for (const [name, value] of fields) {
     if (isError(value)) errors += errorText(value, color);
-    else line += ` ${paint(`${printable(name)}=`, dim, color)}${valueText(value)}`;
+    else line += ` ${paint(`${printable(name)}=`, DIM, color)}${valueText(value)}`;
   }
   return `${line}${errors}\n`;
 }
@@ -61,8 +61,8 @@ export function prettyRequest(time: string, level: Level, request: RequestLine, 
   const route = request.route === '' ? '-' : printable(request.route);
   let line = `${head(time, level, color)}${method} ${paint(String(status), statusColor(status), color)} `;
   line += `${duration} ${route}`;
-  line += paint(` ${printable(request.ip)}`, dim, color);
-  if (userId !== undefined) line += paint(` user …${printable(userId.slice(-8))}`, dim, color);
-  if (status >= 500) line += paint(` request_id=${printable(requestId)}`, dim, color);
+  line += paint(` ${printable(request.ip)}`, DIM, color);
+  if (userId !== undefined) line += paint(` user …${printable(userId.slice(-8))}`, DIM, color);
+  if (status >= 500) line += paint(` request_id=${printable(requestId)}`, DIM, color);
   return `${line}\n`;
 }

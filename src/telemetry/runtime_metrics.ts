@@ -20,7 +20,7 @@ export interface ThreadFigures {
 }
 
 /** How often the event loop's lag is sampled. */
-const samplingMs = 20;
+const SAMPLING_MS = 20;
 const seconds = (nanoseconds: number): number => nanoseconds / 1e9;
 
 const gcKinds: Record<number, string> = {
@@ -76,7 +76,7 @@ export function openThreadMetrics(registry: Registry, figures: ThreadFigures): {
   const collections = registry.histogram(
     'nodejs_gc_duration_seconds', 'Pauses for garbage collection.', ['kind'], gcBounds);
 
-  const delay = monitorEventLoopDelay({ resolution: samplingMs });
+  const delay = monitorEventLoopDelay({ resolution: SAMPLING_MS });
   delay.enable();
   const observer = new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) {
@@ -89,7 +89,7 @@ export function openThreadMetrics(registry: Registry, figures: ThreadFigures): {
   const seenTypes = new Set<string>();
   registry.onCollect(() => {
     // The sampler records the whole interval between two of its ticks; what is beyond the interval asked for is lag.
-    const beyond = (nanoseconds: number): number => Math.max(0, seconds(nanoseconds) - samplingMs / 1000);
+    const beyond = (nanoseconds: number): number => Math.max(0, seconds(nanoseconds) - SAMPLING_MS / 1000);
     lag.mean.set(Number.isFinite(delay.mean) ? beyond(delay.mean) : 0);
     lag.p99.set(beyond(delay.percentile(99)));
     lag.max.set(beyond(delay.max));

@@ -4,7 +4,7 @@ export interface Sampler {
   take(key: string): number | undefined;
 }
 
-const maxKeys = 1_000;
+const MAX_KEYS = 1_000;
 
 /** Lets one event of a key through every `everyMs`. `now` is monotonic, in milliseconds. */
 export function createSampler(everyMs: number, now: () => number): Sampler {
@@ -19,7 +19,7 @@ export function createSampler(everyMs: number, now: () => number): Sampler {
       }
       // Whoever has been let through most lately stands last, so the first is the one to forget.
       keys.delete(key);
-      if (keys.size >= maxKeys) keys.delete(keys.keys().next().value as string);
+      if (keys.size >= MAX_KEYS) keys.delete(keys.keys().next().value as string);
       keys.set(key, { nextAt: at + everyMs, leftOut: 0 });
       return entry?.leftOut ?? 0;
     },

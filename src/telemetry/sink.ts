@@ -13,10 +13,10 @@ export interface Sink {
 }
 
 /** Bytes that may wait for a reader which is not reading. */
-const maxWaiting = 1024 * 1024;
-const firstRetryMs = 10;
-const lastRetryMs = 250;
-const patienceMs = 500;
+const MAX_WAITING = 1024 * 1024;
+const FIRST_RETRY_MS = 10;
+const LAST_RETRY_MS = 250;
+const PATIENCE_MS = 500;
 
 /** Nobody will ever read this descriptor again. Any other fault (EAGAIN, a full disk) is tried again. */
 const gone = new Set(['EPIPE', 'EBADF', 'ECONNRESET', 'ENOTCONN']);
@@ -46,7 +46,7 @@ export function openSink(fd: number): Sink {
   let waiting: Uint8Array[] = [];
   let waitingBytes = 0;
   let retry: NodeJS.Timeout | undefined;
-  let retryMs = firstRetryMs;
+  let retryMs = FIRST_RETRY_MS;
   let broken = false;
 
   /** Bytes of it that go at once. */
@@ -77,9 +77,9 @@ export function openSink(fd: number): Sink {
     retry = setTimeout(() => {
       retry = undefined;
       const before = waitingBytes;
-      if (drain()) retryMs = firstRetryMs;
+      if (drain()) retryMs = FIRST_RETRY_MS;
       else {
-        retryMs = waitingBytes < before ? firstRetryMs : Math.min(retryMs * 2, lastRetryMs);
+        retryMs = waitingBytes < before ? FIRST_RETRY_MS : Math.min(retryMs * 2, LAST_RETRY_MS);
         later();
       }
     }, retryMs).unref();
@@ -88,7 +88,7 @@ export function openSink(fd: number): Sink {
   return {
     write(lines) {
       if (broken) return true;
-      if (waitingBytes >= maxWaiting) return false;
+      if (waitingBytes >= MAX_WAITING) return false;
       const written = waiting.length === 0 ? put(lines) : 0;
       if (written === lines.length || broken) return true;
       waiting.push(new Uint8Array(lines.subarray(written)));
@@ -100,7 +100,7 @@ export function openSink(fd: number): Sink {
     flushSync() {
       const asleep = new Int32Array(new SharedArrayBuffer(4));
       const napMs = 5;
-      for (let idleMs = 0; idleMs < patienceMs;) {
+      for (let idleMs = 0; idleMs < PATIENCE_MS;) {
         const before = waitingBytes;
         if (drain()) return;
         idleMs = waitingBytes < before ? 0 : idleMs + napMs;

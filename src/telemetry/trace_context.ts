@@ -12,12 +12,12 @@ export interface TraceParent {
 }
 
 /** W3C Trace Context §3.2.2: version, trace-id, parent-id, trace-flags; later versions may add fields behind a `-`. */
-const traceparentForm = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
+const TRACEPARENT_FORM = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
 type Groups = [whole: string, version: string, traceId: string, spanId: string, flags: string, rest?: string];
-const zeroes = /^0+$/;
+const ZEROES = /^0+$/;
 /** §3.3.1.3: a longer one may be dropped. */
-const maxTracestate = 512;
-const tracestateForm = /^[\x20-\x7e]+$/;
+const MAX_TRACESTATE = 512;
+const TRACESTATE_FORM = /^[\x20-\x7e]+$/;
 
 /**
  * The caller's place, from the values of its `traceparent` and `tracestate` headers; undefined when there is no valid
@@ -25,12 +25,12 @@ const tracestateForm = /^[\x20-\x7e]+$/;
  */
 export function parseTraceparent(traceparent: string | undefined, tracestate?: string): TraceParent | undefined {
   if (traceparent === undefined) return undefined;
-  const match = traceparentForm.exec(traceparent.trim());
+  const match = TRACEPARENT_FORM.exec(traceparent.trim());
   if (match === null) return undefined;
   const [, version, traceId, spanId, flags, rest] = match as unknown as Groups;
   if (version === 'ff' || (version === '00' && rest !== undefined)) return undefined;
-  if (zeroes.test(traceId) || zeroes.test(spanId)) return undefined;
-  const kept = tracestate !== undefined && tracestate.length <= maxTracestate && tracestateForm.test(tracestate);
+  if (ZEROES.test(traceId) || ZEROES.test(spanId)) return undefined;
+  const kept = tracestate !== undefined && tracestate.length <= MAX_TRACESTATE && TRACESTATE_FORM.test(tracestate);
   const sampled = (Number.parseInt(flags, 16) & 1) === 1;
   return { traceId, spanId, sampled, tracestate: kept ? tracestate : undefined };
 }

@@ -46,7 +46,7 @@ export interface MailOptions {
   ca?: string;
 }
 
-const maxMessageBytes = 1_048_576;
+const MAX_MESSAGE_BYTES = 1_048_576;
 
 /** Opens nothing yet: a connection (one for each delivery) and the folder are made when there is a mail. */
 export function openMail(options: MailOptions): MailTransport {
@@ -87,7 +87,7 @@ function openSmtp(from: Mailbox, target: SmtpTarget, options: MailOptions): Mail
   const stop = new AbortController();
   const smtpOptions = {
     clientName: toClientName(options.publicHost),
-    maxBytes: maxMessageBytes,
+    maxBytes: MAX_MESSAGE_BYTES,
     stepMs: options.stepMs ?? 30_000,
     totalMs: options.totalMs ?? 120_000,
     signal: stop.signal,

@@ -16,11 +16,11 @@ export interface Draft {
 }
 
 /** Columns of a header line; RFC 2047 §2 allows 76 where there is an encoded-word, RFC 5322 §2.1.1 asks for 78. */
-const headerColumns = 76;
+const HEADER_COLUMNS = 76;
 /** Columns of a quoted-printable line, its soft break included (RFC 2045 §6.7, rule 5). */
-const bodyColumns = 76;
+const BODY_COLUMNS = 76;
 /** Octets in an encoded-word: 52 characters of base64 and 12 around them fit beside the name of any header here. */
-const encodedWordBytes = 39;
+const ENCODED_WORD_BYTES = 39;
 
 /**
  * The mail as an RFC 5322 message: ASCII, CRLF line ends, no line over 998 characters; text/plain in UTF-8 as
@@ -63,7 +63,7 @@ function header(name: string, words: readonly string[]): string {
   let field = `${name}:`;
   let column = field.length;
   for (const word of words) {
-    const fold = column + 1 + word.length > headerColumns;
+    const fold = column + 1 + word.length > HEADER_COLUMNS;
     field += fold ? `\r\n ${word}` : ` ${word}`;
     column = (fold ? 0 : column) + 1 + word.length;
   }
@@ -89,7 +89,7 @@ function toEncodedWords(text: string): string[] {
   let bytes = 0;
   for (const character of text) {
     const length = Buffer.byteLength(character);
-    if (bytes + length > encodedWordBytes) {
+    if (bytes + length > ENCODED_WORD_BYTES) {
       words.push(word);
       word = '';
       bytes = 0;
@@ -115,7 +115,7 @@ function toQuotedPrintableLine(line: string): string {
   for (let i = 0; i < octets.length; i++) {
     const last = i === octets.length - 1;
     const token = toQuotedPrintableOctet(octets[i]!, last);
-    if (column + token.length > (last ? bodyColumns : bodyColumns - 1)) {
+    if (column + token.length > (last ? BODY_COLUMNS : BODY_COLUMNS - 1)) {
       encoded += '=\r\n';
       column = 0;
     }

@@ -16,9 +16,9 @@ export interface Query {
 }
 
 /** Texts kept prepared on one connection; further ones are parsed at every use. */
-const maxPrepared = 256;
+const MAX_PREPARED = 256;
 /** The longest answer to one batch. */
-const maxAnswer = 64 * 1024 * 1024;
+const MAX_ANSWER = 64 * 1024 * 1024;
 
 /** Where a connection stands: outside any transaction, inside one, or inside one that has failed. */
 export type TransactionStatus = 'idle' | 'open' | 'failed';
@@ -129,7 +129,7 @@ export class Connection {
 
   #prepare(sql: string): Prepared {
     const statement: Prepared = { sql, name: '', columns: undefined, fault: undefined };
-    if (this.#prepared.size >= maxPrepared) return statement;
+    if (this.#prepared.size >= MAX_PREPARED) return statement;
     this.#named += 1;
     statement.name = `s${this.#named}`;
     this.#prepared.set(sql, statement);
@@ -145,8 +145,8 @@ export class Connection {
   #onData(chunk: Buffer, onMessage: (type: number, buffer: Buffer, start: number, end: number) => void): void {
     if (this.#ended) return;
     try {
-      if (this.#pending !== undefined && (this.#pending.received += chunk.length) > maxAnswer) {
-        throw new Error(`An answer of more than ${maxAnswer} bytes.`);
+      if (this.#pending !== undefined && (this.#pending.received += chunk.length) > MAX_ANSWER) {
+        throw new Error(`An answer of more than ${MAX_ANSWER} bytes.`);
       }
       this.#frames.push(chunk, onMessage);
     } catch (error) {

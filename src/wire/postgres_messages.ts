@@ -26,8 +26,8 @@ export const message = {
 } as const;
 
 /** The longest message that a server may declare: while it has not let us in, and after. */
-const maxStartupLength = 65_536;
-const maxLength = 16 * 1024 * 1024;
+const MAX_STARTUP_LENGTH = 65_536;
+const MAX_LENGTH = 16 * 1024 * 1024;
 
 export type OnMessage = (type: number, buffer: Buffer, start: number, end: number) => void;
 
@@ -59,7 +59,7 @@ export class Frames {
       const type = buffer[at] as number;
       const length = buffer.readInt32BE(at + 1);
       if (!known.has(type)) throw new Error('The server sent what is no message of the PostgreSQL protocol.');
-      if (length < 4 || length > (this.trusted ? maxLength : maxStartupLength)) {
+      if (length < 4 || length > (this.trusted ? MAX_LENGTH : MAX_STARTUP_LENGTH)) {
         throw new Error(`The server declared a message of ${length} bytes.`);
       }
       const end = at + 1 + length;

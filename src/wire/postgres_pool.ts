@@ -31,8 +31,8 @@ interface Idle {
   since: number;
 }
 
-const firstPauseMs = 50;
-const longestPauseMs = 2000;
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 2000;
 
 /**
  * Connections to one server, opened when needed. After a failed attempt none is made for a while (50 ms, doubling up
@@ -145,7 +145,7 @@ export class Pool {
   #backOff(): void {
     const now = this.#options.now();
     if (now < this.#retryAt) return;
-    const pause = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(this.#failures, 10));
+    const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(this.#failures, 10));
     this.#failures += 1;
     this.#retryAt = now + pause * (0.5 + Math.random() / 2);
   }

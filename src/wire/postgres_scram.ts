@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 const derive = promisify(pbkdf2);
 
 /** Past this a hostile server would only be burning our time; PostgreSQL's default is 4,096. */
-const maxIterations = 1_000_000;
+const MAX_ITERATIONS = 1_000_000;
 
 const hmac = (key: Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest();
 
@@ -64,8 +64,8 @@ export function createScram({
       if (!combined.startsWith(nonce) || combined.length === nonce.length) {
         throw new Error('The server answered the SCRAM nonce with one of its own making.');
       }
-      if (salt === '' || !/^[1-9][0-9]{0,6}$/.test(iterations) || Number(iterations) > maxIterations) {
-        throw new Error(`The server sent no SCRAM salt, or asks for more than ${maxIterations} iterations.`);
+      if (salt === '' || !/^[1-9][0-9]{0,6}$/.test(iterations) || Number(iterations) > MAX_ITERATIONS) {
+        throw new Error(`The server sent no SCRAM salt, or asks for more than ${MAX_ITERATIONS} iterations.`);
       }
       const salted = await derive(prepare(password), Buffer.from(salt, 'base64'), Number(iterations), 32, 'sha256');
       const clientKey = hmac(salted, 'Client Key');

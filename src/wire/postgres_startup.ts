@@ -99,7 +99,7 @@ function createInbox(socket: Socket, frames: Frames) {
 /** What an Authentication message asks for, or says, by its first number. */
 const asks = { nothing: 0, cleartext: 3, md5: 5, sasl: 10, saslContinue: 11, saslFinal: 12 } as const;
 
-const passwordNeeded = 'The server asks for a password and the database URL has none.';
+const PASSWORD_NEEDED = 'The server asks for a password and the database URL has none.';
 
 /**
  * Startup and authentication: trust, SCRAM-SHA-256, and a cleartext password when the connection is encrypted. Only
@@ -117,7 +117,7 @@ async function logIn(socket: Socket, frames: Frames, { user, password, database 
   }
   async function scram(mechanisms: string[]): Promise<void> {
     if (!mechanisms.includes('SCRAM-SHA-256')) throw new Disagreement('The server offers no SCRAM-SHA-256.');
-    if (password === undefined) throw new Disagreement(passwordNeeded);
+    if (password === undefined) throw new Disagreement(PASSWORD_NEEDED);
     const exchange = createScram({ password });
     send(writer.saslInitial('SCRAM-SHA-256', exchange.first));
     const challenge = await authentication();
@@ -135,7 +135,7 @@ async function logIn(socket: Socket, frames: Frames, { user, password, database 
     asked = await authentication();
   } else if (asked.kind === asks.cleartext) {
     if (!(socket instanceof TLSSocket)) throw new Disagreement('The server asks for a cleartext password without TLS.');
-    if (password === undefined) throw new Disagreement(passwordNeeded);
+    if (password === undefined) throw new Disagreement(PASSWORD_NEEDED);
     send(writer.password(password));
     asked = await authentication();
   }

@@ -7,7 +7,7 @@ import { isIP } from 'node:net';
 export const sslmodes = ['disable', 'require', 'verify-full'] as const;
 export type SslMode = (typeof sslmodes)[number];
 
-const accepted = `accepted is postgres://user:password@host:5432/database?sslmode=${sslmodes.join('|')}`;
+const ACCEPTED = `accepted is postgres://user:password@host:5432/database?sslmode=${sslmodes.join('|')}`;
 
 export interface PostgresAddress {
   host: string;
@@ -28,7 +28,7 @@ function decode(part: string, name: string): string {
   } catch {
     // A stray % and a NUL are told in the same words.
   }
-  throw new Error(`its ${name} is not validly percent-encoded; ${accepted}`);
+  throw new Error(`its ${name} is not validly percent-encoded; ${ACCEPTED}`);
 }
 
 /**
@@ -38,23 +38,23 @@ function decode(part: string, name: string): string {
  * Anything else is an Error whose message never quotes the URL.
  */
 export function toPostgresAddress(text: string): PostgresAddress {
-  if (!URL.canParse(text)) throw new Error(`it is not a URL; ${accepted}`);
+  if (!URL.canParse(text)) throw new Error(`it is not a URL; ${ACCEPTED}`);
   const url = new URL(text);
   if (url.protocol !== 'postgres:' && url.protocol !== 'postgresql:') {
-    throw new Error(`it has another scheme; ${accepted}`);
+    throw new Error(`it has another scheme; ${ACCEPTED}`);
   }
   const host = decode(url.hostname.replace(/^\[(.*)\]$/, '$1'), 'host');
-  if (host === '') throw new Error(`it names no host; ${accepted}`);
-  if (url.username === '') throw new Error(`it names no user; ${accepted}`);
+  if (host === '') throw new Error(`it names no host; ${ACCEPTED}`);
+  if (url.username === '') throw new Error(`it names no user; ${ACCEPTED}`);
   // Not named: it may be the end of a password with a question mark in it.
   if (url.searchParams.keys().some((name) => name !== 'sslmode')) {
-    throw new Error(`it has a parameter besides sslmode; ${accepted}`);
+    throw new Error(`it has a parameter besides sslmode; ${ACCEPTED}`);
   }
-  if (url.hash !== '') throw new Error(`it has a fragment; ${accepted}`);
+  if (url.hash !== '') throw new Error(`it has a fragment; ${ACCEPTED}`);
   const sslmode = url.searchParams.get('sslmode') ?? (isLoopback(host) ? 'disable' : 'require');
   const known = sslmodes.find((mode) => mode === sslmode);
   if (known === undefined || url.searchParams.getAll('sslmode').length > 1) {
-    throw new Error(`its sslmode is unknown or repeated; ${accepted}`);
+    throw new Error(`its sslmode is unknown or repeated; ${ACCEPTED}`);
   }
   const user = decode(url.username, 'user');
   return {

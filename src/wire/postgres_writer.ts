@@ -1,7 +1,7 @@
 import type { Field } from './postgres_messages.ts';
 
-const initialSize = 4096;
-const maxSize = 16 * 1024 * 1024;
+const INITIAL_SIZE = 4096;
+const MAX_SIZE = 16 * 1024 * 1024;
 
 /** The 8 bytes that ask for TLS, before anything else. */
 export const sslRequest: Buffer = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
@@ -13,7 +13,7 @@ export const sslRequest: Buffer = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
  * protocol ends texts with one.
  */
 export class MessageWriter {
-  #buffer = Buffer.allocUnsafeSlow(initialSize);
+  #buffer = Buffer.allocUnsafeSlow(INITIAL_SIZE);
   #end = 0;
 
   startup(parameters: Readonly<Record<string, string>>): this {
@@ -100,7 +100,7 @@ export class MessageWriter {
 
   take(): Buffer {
     const bytes = this.#buffer.subarray(0, this.#end);
-    if (this.#buffer.length > 16 * initialSize) this.#buffer = Buffer.allocUnsafeSlow(initialSize);
+    if (this.#buffer.length > 16 * INITIAL_SIZE) this.#buffer = Buffer.allocUnsafeSlow(INITIAL_SIZE);
     this.#end = 0;
     return bytes;
   }
@@ -120,7 +120,7 @@ export class MessageWriter {
   #reserve(bytes: number): void {
     const needed = this.#end + bytes;
     if (needed <= this.#buffer.length) return;
-    if (needed > maxSize) throw new Error('A batch of statements is larger than 16 MiB.');
+    if (needed > MAX_SIZE) throw new Error('A batch of statements is larger than 16 MiB.');
     const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.#buffer.length));
     this.#buffer.copy(larger, 0, 0, this.#end);
     this.#buffer = larger;

@@ -18,9 +18,9 @@ export interface ChannelOptions {
 }
 
 /** An answer to QUIT changes nothing any more; this is what courtesy may cost, in ms. */
-const quitMs = 2000;
+const QUIT_MS = 2000;
 /** RFC 4954 §4.3, for the longest line there is: a base64 response. */
-const maxCommandBytes = 12_288;
+const MAX_COMMAND_BYTES = 12_288;
 
 /**
  * One connection to a server, commands out and replies in, strictly by turns. Whatever goes wrong (silence, a reply
@@ -101,7 +101,7 @@ export class Channel {
 
   /** Sends one line and waits for its reply. A line that is not printable ASCII is a bug and is not sent. */
   async command(step: Step, line: string): Promise<Reply> {
-    if (!/^[ -~]+$/.test(line) || line.length > maxCommandBytes - 2) {
+    if (!/^[ -~]+$/.test(line) || line.length > MAX_COMMAND_BYTES - 2) {
       throw new Error('an SMTP command is one line of printable ASCII');
     }
     return this.content(step, `${line}\r\n`);
@@ -117,7 +117,7 @@ export class Channel {
 
   /** Takes leave of a server that still listens, and closes the connection. Never fails. */
   async close(): Promise<void> {
-    this.#stepMs = Math.min(this.#stepMs, quitMs);
+    this.#stepMs = Math.min(this.#stepMs, QUIT_MS);
     await this.command('quit', 'QUIT').catch(() => undefined);
     this.#break('closed');
   }

@@ -5,8 +5,8 @@ export interface Reply {
 }
 
 /** RFC 5321 §4.5.3.1.5 has 512 octets a line; a few servers need more. */
-const maxLineBytes = 2048;
-const maxLines = 128;
+const MAX_LINE_BYTES = 2048;
+const MAX_LINES = 128;
 
 /**
  * Cuts what a server sends into replies (RFC 5321 §4.2.1). Strict: CRLF ends a line, every line of a reply has the
@@ -43,7 +43,7 @@ export class ReplyReader {
   }
 
   #extend(bytes: Buffer): void {
-    if (this.#partial.length + bytes.length > maxLineBytes) throw new Error('a line of the reply is too long');
+    if (this.#partial.length + bytes.length > MAX_LINE_BYTES) throw new Error('a line of the reply is too long');
     this.#partial = Buffer.concat([this.#partial, bytes]);
   }
 
@@ -53,7 +53,7 @@ export class ReplyReader {
     if (this.#reply !== undefined) throw new Error('there is more than one reply');
     const code = Number(parts[1]);
     if (this.#code !== undefined && this.#code !== code) throw new Error('the lines of the reply have several codes');
-    if (this.#lines.length === maxLines) throw new Error('the reply has too many lines');
+    if (this.#lines.length === MAX_LINES) throw new Error('the reply has too many lines');
     this.#code = code;
     this.#lines.push(parts[3] ?? '');
     if (parts[2] === '-') return;

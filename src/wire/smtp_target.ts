@@ -15,8 +15,8 @@ export interface SmtpTarget {
   credentials?: Credentials;
 }
 
-const maxCredentialBytes = 4096;
-const accepted = 'accepted are smtp://user:password@host:587 and smtps://user:password@host:465';
+const MAX_CREDENTIAL_BYTES = 4096;
+const ACCEPTED = 'accepted are smtp://user:password@host:587 and smtps://user:password@host:465';
 
 /**
  * `smtp://[user:password@]host[:587]` or `smtps://[user:password@]host[:465]`, user and password percent-encoded.
@@ -24,19 +24,19 @@ const accepted = 'accepted are smtp://user:password@host:587 and smtps://user:pa
  */
 export function toSmtpTarget(url: string): SmtpTarget {
   const parsed = URL.parse(url);
-  if (parsed === null) throw new Error(`it is not a URL; ${accepted}`);
+  if (parsed === null) throw new Error(`it is not a URL; ${ACCEPTED}`);
   const { protocol, pathname, search, hash } = parsed;
-  if (protocol !== 'smtp:' && protocol !== 'smtps:') throw new Error(`it has another scheme; ${accepted}`);
-  if (!['', '/'].includes(pathname) || search !== '' || hash !== '') throw new Error(`it has a path; ${accepted}`);
+  if (protocol !== 'smtp:' && protocol !== 'smtps:') throw new Error(`it has another scheme; ${ACCEPTED}`);
+  if (!['', '/'].includes(pathname) || search !== '' || hash !== '') throw new Error(`it has a path; ${ACCEPTED}`);
   const host = parsed.hostname.replace(/^\[(.*)\]$/, '$1');
   const isName = /^[\w-]+(?:\.[\w-]+)*\.?$/.test(host);
-  if (isIP(host) === 0 && !isName) throw new Error(`its host is malformed; ${accepted}`);
+  if (isIP(host) === 0 && !isName) throw new Error(`its host is malformed; ${ACCEPTED}`);
   const implicitTls = protocol === 'smtps:';
   const port = parsed.port === '' ? (implicitTls ? 465 : 587) : Number(parsed.port);
-  if (port === 0) throw new Error(`its port is 0; ${accepted}`);
+  if (port === 0) throw new Error(`its port is 0; ${ACCEPTED}`);
   const user = decoded(parsed.username);
   const password = decoded(parsed.password);
-  if ((user === '') !== (password === '')) throw new Error(`user and password belong together; ${accepted}`);
+  if ((user === '') !== (password === '')) throw new Error(`user and password belong together; ${ACCEPTED}`);
   return { host, port, implicitTls, ...(user === '' ? {} : { credentials: { user, password } }) };
 }
 
@@ -47,8 +47,8 @@ function decoded(text: string): string {
   } catch {
     plain = undefined;
   }
-  if (plain === undefined) throw new Error(`user or password is not percent-encoded; ${accepted}`);
+  if (plain === undefined) throw new Error(`user or password is not percent-encoded; ${ACCEPTED}`);
   if (/\p{Cc}/u.test(plain)) throw new Error('user or password has a control character in it');
-  if (Buffer.byteLength(plain) > maxCredentialBytes) throw new Error('user or password is too long');
+  if (Buffer.byteLength(plain) > MAX_CREDENTIAL_BYTES) throw new Error('user or password is too long');
   return plain;
 }
