@@ -5,6 +5,7 @@ import { createPipeline } from './api/pipeline.ts';
 import { apiRoutes } from './api/router.ts';
 import { sendsMail } from './core/config.ts';
 import type { Config } from './core/config.ts';
+import type { Maybe } from './core/maybe.ts';
 import { createHashThreads, createPasswords } from './core/passwords.ts';
 import type { Hashes } from './core/passwords.ts';
 import { policy, toWords } from './core/rate_limit.ts';
@@ -62,11 +63,11 @@ export interface OfProcess {
   hashes: Hashes;
   buckets: BucketStore;
   /** The metrics of all threads. */
-  metricsText(): Promise<string>;
+  metricsText(): Maybe<string>;
   /** Jobs have been enqueued. */
   wakeJobs(): void;
-  /** The shared buckets fail here, or work again. */
-  limiterChanged(): void;
+  /** The shared buckets fail in this thread, and why; or work again. */
+  limiterChanged(fault: string | undefined): void;
 }
 
 export interface Application {
@@ -106,31 +107,36 @@ export async function createApp(parts: Parts): Promise<Application> {
     'login-failures': policy('login-failures', config.rateLimitLoginFailures),
   };
   const documents = lazyDocuments(routes, version, Object.values(limits));
-  const local = ofProcess?.buckets ?? openBuckets(config.rateLimitMaxKeys, monotonic);
-  const limiter = sharedBuckets && await openLimiter(sharedBuckets, local, (fault) => {
-    if (ofProcess !== undefined) ofProcess.limiterChanged(); // That is logged once, by the main thread.
-    else if (fault === undefined) log.info('Redis is back: limits hold across instances again.');
-    else log.warn(redisIsAway(fault));
-  });
-  const limiterIsUp = (): boolean => limiter?.fault === undefined;
   const hashing = { concurrency: config.scryptConcurrency, queue: config.scryptQueue };
-  const hashes = ofProcess?.hashes ?? createHashThreads(hashing);
-  const worker = ofProcess === undefined ? openWorker({ ...parts, db }, metrics, tracing) : undefined;
+  const isAlone = ofProcess === undefined;
+  const worker = isAlone ? openWorker({ ...parts, db }, metrics, tracing) : undefined;
+  const { hashes, buckets, metricsText, wakeJobs, limiterChanged }: OfProcess = ofProcess ?? {
+    hashes: createHashThreads(hashing),
+    buckets: openBuckets(config.rateLimitMaxKeys, monotonic),
+    metricsText: () => registry.render(),
+    wakeJobs: () => worker!.wake(),
+    limiterChanged(fault) {
+      if (fault === undefined) log.info('Redis is back: limits hold across instances again.');
+      else log.warn(redisIsAway(fault));
+    },
+  };
+  const limiter = sharedBuckets && await openLimiter(sharedBuckets, buckets, limiterChanged);
+  const limiterIsUp = (): boolean => limiter?.fault === undefined;
   const app: App = {
     config,
     db,
     log,
-    jobs: worker ?? { wake: ofProcess!.wakeJobs },
+    jobs: { wake: wakeJobs },
     sendsMail: sendsMail(config),
     now,
     documents,
     metrics,
-    metricsText: ofProcess?.metricsText ?? (() => registry.render()),
+    metricsText,
     event: recorder.event,
     passwords: createPasswords({ log2N: config.scryptLog2N, r: config.scryptR, p: config.scryptP, ...hashing }, hashes),
     tokens: createTokens({ keys, issuer: config.jwtIssuer, audience: config.jwtAudience }),
     limits,
-    buckets: limiter ?? local,
+    buckets: limiter ?? buckets,
     isDraining: () => server.draining,
     schemaIsCurrent: createSchemaCheck(db),
     limiterIsUp,
@@ -140,10 +146,10 @@ export async function createApp(parts: Parts): Promise<Application> {
     metrics.passwordQueueDepth.set(app.passwords.waiting);
     metrics.rateLimitStoreUp.set(limiterIsUp() ? 1 : 0);
   });
-  if (figures !== undefined && ofProcess === undefined) addProcessMetrics(registry, figures, now);
+  if (figures !== undefined && isAlone) addProcessMetrics(registry, figures, now);
   const threadMetrics = figures === undefined ? undefined : openThreadMetrics(registry, figures);
   const file = sqliteFile(config.databaseUrl);
-  if (file !== undefined && file !== ':memory:' && ofProcess === undefined) addDatabaseMetrics(registry, file);
+  if (file !== undefined && file !== ':memory:' && isAlone) addDatabaseMetrics(registry, file);
 
   const answer = createPipeline(app, router, createCors(config.corsOrigins));
   const clientIp = createClientIp(config.trustProxy);
@@ -177,7 +183,7 @@ export async function createApp(parts: Parts): Promise<Application> {
     async prepare() {
       await limiter?.look();
       const limiterFault = limiter?.fault && redisIsAway(limiter.fault);
-      if (ofProcess !== undefined) return { migrated: [], madeAdmin: false, limiterFault };
+      if (!isAlone) return { migrated: [], madeAdmin: false, limiterFault };
       const migrated = await migrate(db);
       const { firstAdminEmail: email, firstAdminPassword: password } = config;
       const wanted = email !== undefined && password !== undefined;
