@@ -43,6 +43,7 @@ export function createWriter(connect: () => ToWriter): SqliteWriter {
   let committing: Waiting[] = [];
   let port: MessagePort | undefined;
   let scheduled = false;
+  let onIdle = (): void => {};
 
   function open(): MessagePort {
     const { port: opened, gone } = connect();
@@ -56,6 +57,7 @@ export function createWriter(connect: () => ToWriter): SqliteWriter {
       send();
       done.forEach((waiting, i) => settle(waiting, results[i]!));
       if (committing.length === 0) opened.unref();
+      if (isIdle()) onIdle();
     });
     opened.on('close', () => {
       // Until it is gone, it would be given the next writes as well.
@@ -63,10 +65,13 @@ export function createWriter(connect: () => ToWriter): SqliteWriter {
         port = undefined;
         for (const { reject } of committing.splice(0)) reject(unavailable(cause));
         send();
+        if (isIdle()) onIdle();
       });
     });
     return opened;
   }
+
+  const isIdle = (): boolean => queue.length === 0 && committing.length === 0;
 
   function send(): void {
     scheduled = false;
@@ -88,7 +93,7 @@ export function createWriter(connect: () => ToWriter): SqliteWriter {
       }),
 
     async close() {
-      while (queue.length > 0 || committing.length > 0) await new Promise((resolve) => setImmediate(resolve));
+      if (!isIdle()) await new Promise<void>((resolve) => (onIdle = resolve));
       port?.close();
     },
   };
