@@ -16,7 +16,8 @@ const INSERT = `
   INSERT INTO exports
     (id, rows_total, rows_written, bytes_written, chunks, last_user_id, created_at, finished_at, expires_at)
   SELECT $1, count(*), 0, 0, 0, '', $2, NULL, $3 FROM users
-  RETURNING id, 'queued', rows_total, rows_written, bytes_written, chunks, last_user_id, created_at, finished_at, expires_at`;
+  RETURNING id, 'queued', rows_total, rows_written, bytes_written, chunks, last_user_id, created_at, finished_at,
+    expires_at`;
 const EXPIRE_SURPLUS = `
   UPDATE exports SET expires_at = $1 WHERE expires_at > $1 AND id NOT IN (
     SELECT id FROM exports ORDER BY id DESC LIMIT $2)`;
@@ -33,7 +34,7 @@ const PURGE_CHUNKS = `
 const PURGE = `
   DELETE FROM exports WHERE expires_at <= $1 AND NOT EXISTS (SELECT 1 FROM export_chunks WHERE export_id = exports.id)`;
 
-/** Begins an export together with `job`, which has its id. By the time that it is told, newer ones may have expired it. */
+/** Begins an export together with `job`, which has its id. Newer ones may have expired it when it is told of. */
 export async function create(db: Database, id: string, job: Statement, now: number): Promise<Export> {
   const done = await db.write([
     { sql: EXPIRE_SURPLUS, params: [now, MAX_EXPORTS - 1] },
