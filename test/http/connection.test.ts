@@ -357,3 +357,17 @@ test('a client that takes nothing of a streamed answer is not waited for without
   await eventually('the end of the answer', () => told.answered > 0 || undefined);
   assert.deepEqual([told.answered, told.streams[0]!.destroyed], [1, true]);
 });
+
+test('answers to a flood of pipelined requests leave before the whole of it has been read', async (t) => {
+  let count = 0;
+  let leaving = 0;
+  const server = createBare((exchange) => {
+    exchange.send(204);
+    if (++count === 1500) leaving = exchange.req.socket.bytesWritten;
+  });
+  const connection = openRaw(await server.listen({ host: '127.0.0.1', port: 0 }));
+  t.after(() => (connection.close(), server.drain(0)));
+  connection.write('GET / HTTP/1.1\r\n\r\n'.repeat(1500));
+  for (let i = 0; i < 1500; i++) assert.equal((await connection.answer()).status, 204);
+  assert.ok(leaving > 0);
+});
