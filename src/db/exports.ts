@@ -15,7 +15,9 @@ const BY_ID = `
 const INSERT = `
   INSERT INTO exports
     (id, rows_total, rows_written, bytes_written, chunks, last_user_id, created_at, finished_at, expires_at)
-  SELECT $1, count(*), 0, 0, 0, '', $2, NULL, $3 FROM users`;
+  SELECT $1, count(*), 0, 0, 0, '', $2, NULL, $3 FROM users
+  RETURNING id, 'queued', rows_total, rows_written, bytes_written, chunks, last_user_id, created_at, finished_at,
+    expires_at`;
 const EXPIRE_SURPLUS = `
   UPDATE exports SET expires_at = $1 WHERE expires_at > $1 AND id NOT IN (
     SELECT id FROM exports ORDER BY id DESC LIMIT $2)`;
@@ -32,13 +34,14 @@ const PURGE_CHUNKS = `
 const PURGE = `
   DELETE FROM exports WHERE expires_at <= $1 AND NOT EXISTS (SELECT 1 FROM export_chunks WHERE export_id = exports.id)`;
 
-/** Begins an export together with `job`, which has its id. */
-export async function create(db: Database, id: string, job: Statement, now: number): Promise<void> {
-  await db.write([
+/** Begins an export together with `job`, which has its id. Newer ones may have expired it when it is told of. */
+export async function create(db: Database, id: string, job: Statement, now: number): Promise<Export> {
+  const done = await db.write([
     { sql: EXPIRE_SURPLUS, params: [now, MAX_EXPORTS - 1] },
     { sql: INSERT, params: [id, now, now + LIFETIME_MS], changes: 1 },
     job,
   ]);
+  return toExport(done![1]!.rows[0]!);
 }
 
 /** Undefined when there is none, or none any more. */

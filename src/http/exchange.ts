@@ -209,11 +209,21 @@ export class Exchange {
     if (this.status !== 0) return void body.destroy();
     if (this.#context.closesAfter(this)) this.#res.shouldKeepAlive = false;
     this.#res.writeHead(status, [...this.#begin(status, headers), 'Content-Type', mediaType]);
-    this.#res.once('close', () => {
+    const { socket } = this.req;
+    let isOver = false;
+    const over = (): void => {
+      socket.off('close', over);
+      if (isOver) return;
+      isOver = true;
       body.destroy();
       this.#context.onAnswered(this);
-    });
+    };
+    // An answer whose client went before it began, or while it waited behind others, is never closed.
+    if (socket.closed) return over();
+    socket.once('close', over);
+    this.#res.once('close', over);
     if (this.method === 'HEAD') return void this.#res.end();
+    socket.setTimeout(STALLED_MS);
     body.once('error', () => this.#res.destroy());
     body.pipe(this.#res);
   }

@@ -54,6 +54,8 @@ const MAX_HEADER_BYTES = 16_384;
 const MAX_CONNECTIONS = 20_000;
 /** Connections that the system has made and the server has not taken yet. */
 const MAX_WAITING = 1024;
+/** Answers that leave together. */
+const MAX_TOGETHER = 1000;
 
 /** What routes answer to. */
 const METHODS = 'GET, HEAD, POST, PATCH, DELETE, OPTIONS';
@@ -203,6 +205,8 @@ function createOutbox(): (exchange: Exchange) => void {
   return (exchange) => {
     if (waiting.length === 0) setImmediate(deliver);
     waiting.push(exchange);
+    // Pipelined requests of many connections, all within one turn, would pile up by the million.
+    if (waiting.length === MAX_TOGETHER) deliver();
   };
 }
 

@@ -85,6 +85,15 @@ story('ten exports are kept, the newest', {}, async (server) => {
   assert.deepEqual(statuses, [404, 404, ...Array(10).fill(200)]);
 });
 
+story('whoever asks for an export is told of it, however many are asked for at once', {}, async (server) => {
+  const call = await asAdmin(server);
+  const answers = await Promise.all(Array.from({ length: 30 }, () => call('POST', '')));
+  assert.deepEqual(answers.map(outcome), Array(30).fill('202'));
+  assert.equal(new Set(answers.map(({ json }) => json.id)).size, 30);
+  const found = await Promise.all(answers.map(({ json }) => call('GET', `/${json.id}`)));
+  assert.equal(found.filter(({ status }) => status === 200).length, 10);
+});
+
 story('an export goes on behind the last page that was written', {}, async (server) => {
   await addUsers(server.folder, 1_000);
   const call = await asAdmin(server);

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { Readable } from 'node:stream';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import type { Exchange } from '../../src/http/exchange.ts';
 import { toFailure } from '../../src/http/problem.ts';
 import { createHttpServer } from '../../src/http/server.ts';
 import type { HttpServer, Timeouts } from '../../src/http/server.ts';
+import { eventually } from '../helpers/mailbox.ts';
 import { assertProblem, openRaw, rawChunked, rawPost, rawRequest, sendRaw } from '../helpers/raw.ts';
 import { startServer } from '../helpers/server.ts';
 import type { TestServer } from '../helpers/server.ts';
@@ -160,20 +163,26 @@ suite('connection', { concurrency: true }, () => {
 });
 
 /** The HTTP server alone: it reads the body and answers 204 after a while. */
-function createBareServer(answerMs: number, timeouts?: Timeouts): HttpServer {
-  let count = 0;
-  return createHttpServer({
-    handle: (exchange) =>
+const createBareServer = (answerMs: number, timeouts?: Timeouts): HttpServer =>
+  createBare(
+    (exchange) =>
       void exchange.readBody().then(
         () => setTimeout(() => exchange.send(204), answerMs),
         (thrown) => exchange.refuse(toFailure(thrown)),
       ),
+    timeouts,
+  );
+
+function createBare(handle: (exchange: Exchange) => void, timeouts?: Timeouts, onAnswered = () => {}): HttpServer {
+  let count = 0;
+  return createHttpServer({
+    handle,
     clientIp: () => '',
     nextRequestId: () => String(++count),
     now: () => 0,
     wallTime: () => 0,
     bodyLimit: 1000,
-    onAnswered: () => {},
+    onAnswered,
     onRejected: () => {},
     ...(timeouts === undefined ? {} : { timeouts }),
   });
@@ -293,4 +302,72 @@ suite('a server that stops', { concurrency: true }, () => {
     await stopped;
     for (const connection of [used, idle]) connection.close();
   });
+});
+
+const begin = (exchange: Exchange, stream: () => Readable): void => exchange.sendStream(200, 'text/plain', stream());
+
+/** An answer that never ends, and is counted when it is over. */
+async function startStreaming(handle: (exchange: Exchange, stream: () => Readable) => void) {
+  const told = { answered: 0, streams: [] as Readable[], exchanges: [] as Exchange[] };
+  function* endless() {
+    for (;;) yield 'x'.repeat(10_000);
+  }
+  const server = createBare(
+    (exchange) => {
+      told.exchanges.push(exchange);
+      handle(exchange, () => (told.streams.push(Readable.from(endless())), told.streams.at(-1)!));
+    },
+    undefined,
+    () => told.answered++,
+  );
+  return { server, told, port: await server.listen({ host: '127.0.0.1', port: 0 }) };
+}
+
+test('a streamed answer is over, once, when its client goes: before it, within it, behind another', async (t) => {
+  const behind = PING + rawRequest('GET /second');
+  const cases: [bytes: string, begin: (exchange: Exchange, stream: () => Readable) => void][] = [
+    [PING, (exchange, stream) => exchange.req.socket.once('close', () => setImmediate(() => begin(exchange, stream)))],
+    [PING, (exchange, stream) => begin(exchange, stream)],
+    [behind, (exchange, stream) => exchange.path === '/second' && begin(exchange, stream)],
+  ];
+  for (const [bytes, handle] of cases) {
+    const { server, told, port } = await startStreaming(handle);
+    t.after(() => server.drain(0));
+    const { socket } = openRaw(port);
+    socket.write(bytes);
+    await eventually('the requests', () => told.exchanges.length === bytes.split('GET').length - 1 || undefined);
+    socket.resetAndDestroy();
+    await eventually('the end of the answer', () => told.answered > 0 || undefined);
+    await delay(20);
+    assert.deepEqual([told.answered, told.streams.map(({ destroyed }) => destroyed)], [1, [true]]);
+  }
+});
+
+test('a client that takes nothing of a streamed answer is not waited for without end', async (t) => {
+  const { server, told, port } = await startStreaming(begin);
+  t.after(() => server.drain(0));
+  const { socket } = openRaw(port);
+  t.after(() => socket.destroy());
+  socket.pause();
+  socket.write(PING);
+  await eventually('a full connection', () => (told.exchanges[0]?.req.socket.writableLength ?? 0) > 0 || undefined);
+  const served = told.exchanges[0]!.req.socket;
+  assert.equal(served.timeout, 60_000);
+  served.emit('timeout');
+  await eventually('the end of the answer', () => told.answered > 0 || undefined);
+  assert.deepEqual([told.answered, told.streams[0]!.destroyed], [1, true]);
+});
+
+test('answers to a flood of pipelined requests leave before the whole of it has been read', async (t) => {
+  let count = 0;
+  let leaving = 0;
+  const server = createBare((exchange) => {
+    exchange.send(204);
+    if (++count === 1500) leaving = exchange.req.socket.bytesWritten;
+  });
+  const connection = openRaw(await server.listen({ host: '127.0.0.1', port: 0 }));
+  t.after(() => (connection.close(), server.drain(0)));
+  connection.write('GET / HTTP/1.1\r\n\r\n'.repeat(1500));
+  for (let i = 0; i < 1500; i++) assert.equal((await connection.answer()).status, 204);
+  assert.ok(leaving > 0);
 });

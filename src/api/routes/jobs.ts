@@ -74,8 +74,7 @@ export const jobRoutes: Route<App>[] = [
     replies: { 202: schemas.ExportOut },
     async handler({ app, caller, exchange, now }) {
       const id = uuidv7(now);
-      await exports.create(app.db, id, enqueue(app.db, exportUsers, {}, now, { id }), now);
-      const created = await existing(app, id, now);
+      const created = await exports.create(app.db, id, enqueue(app.db, exportUsers, {}, now, { id }), now);
       app.jobs.wake();
       app.event(exchange, 'admin.export_created', { user_id: caller.user.id, export_id: id });
       return reply(202, toExportOut(created), ['Location', `/api/v1/admin/exports/${id}`]);
