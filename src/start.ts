@@ -32,8 +32,9 @@ both. .env.example lists them all, with what they accept and their defaults.
   node src/main.ts --port 0                         on any free port
   DATABASE_URL=sqlite::memory: node src/main.ts     keeps nothing
 
-Ctrl-C and SIGTERM stop it when what is in flight has finished, a second one
-at once. SIGUSR2 lowers LOG_LEVEL to debug, the next one raises it again.
+Ctrl-C, SIGTERM and the end of its terminal stop it when what is in flight has
+finished, a second Ctrl-C or SIGTERM at once. SIGUSR2 lowers LOG_LEVEL to debug,
+the next one raises it again.
 `;
 
 export interface StartOptions {
