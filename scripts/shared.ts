@@ -51,7 +51,7 @@ export async function runCommand({ help, options = {}, least = 0, most = least, 
   try {
     const { values, positionals: args } = parse(options);
     if (values['help'] === true) return say(help.trimEnd());
-    if (args.length < least || args.length > most) throw new Usage(help.split('\n')[0]);
+    if (args.length < least || args.length > most || args.includes('')) throw new Usage(help.split('\n')[0]);
     const loaded = loadConfigFiles({
       env: process.env,
       envFile: values['env-file'] as string | undefined,

@@ -50,12 +50,13 @@ const names = [
   'print_config',
 ];
 
-test('every command explains itself, and refuses what it does not know with exit code 2', async () => {
+test('every command explains itself within 80 columns, and refuses what it does not know with exit code 2', async () => {
   await Promise.all(names.map(async (name) => {
     const help = await run(name, ['--help']);
     assert.equal(help.code, 0, name);
     assert.ok(help.stdout.startsWith(`Usage: node scripts/${name}.ts`), help.stdout);
-    for (const args of [['--nonsense'], ['one', 'two', 'three']]) {
+    assert.doesNotMatch(help.stdout, /.{81}/, name);
+    for (const args of [['--nonsense'], ['one', 'two', 'three'], ['']]) {
       const { code, stdout, stderr } = await run(name, args);
       assert.deepEqual([code, stdout], [2, ''], `${name} ${args}`);
       assert.match(stderr, /^[^\n]+\n$/);
