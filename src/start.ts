@@ -50,6 +50,7 @@ export async function start({ entry, cache }: StartOptions): Promise<void> {
   process.umask(0o077);
   const version: string = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
   const flags = readFlags();
+  if (flags.help || flags.version) process.stdout.on('error', () => process.exit(1)); // Whoever read it has gone.
   if (flags.help) return void process.stdout.write(HELP);
   if (flags.version) return void process.stdout.write(`${version}\n`);
   const loaded = loadConfigFiles({
