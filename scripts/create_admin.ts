@@ -4,9 +4,11 @@ import { askPasswordHash, checkEmail, runCommand, say, withAccounts } from './sh
 
 const help = `Usage: node scripts/create_admin.ts EMAIL [--promote]
 
-Opens an account with the role of administrator. The password is asked for, or read from standard input.
+Opens an account with the role of administrator. The password is asked for, or
+read from standard input.
 
-  --promote         make the account that has this address an administrator; its password stays
+  --promote         make the account that has this address an administrator; its
+                    password stays
   --env-file FILE   settings, as for the server (.env)
 `;
 

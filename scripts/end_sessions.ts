@@ -3,7 +3,8 @@ import { runCommand, say, Usage, userOf, withAccounts } from './shared.ts';
 
 const help = `Usage: node scripts/end_sessions.ts EMAIL | --all
 
-Ends the sessions of an account, or of all: their tokens are refused from the next request on.
+Ends the sessions of an account, or of all: their tokens are refused from the
+next request on.
 
   --env-file FILE   settings, as for the server (.env)
 `;

@@ -13,8 +13,8 @@ const read = (file: string): string => readFileSync(join(root, file), 'utf8');
 
 const HELP = `Usage: node scripts/new_route.ts THINGS [THING]
 
-Writes a table with its migrations, verbs, schemas, routes and a test that passes, for things that belong to a user;
-change them from there.
+Writes a table with its migrations, verbs, schemas, routes and a test that
+passes, for things that belong to a user; change them from there.
 
   THINGS   the table's name, in small letters, as in order_items
   THING    what one of them is called, when that is not the name without its s

@@ -4,8 +4,9 @@ import { runCommand, say } from './shared.ts';
 
 const help = `Usage: node scripts/print_config.ts [--json]
 
-Prints the settings that a server started here would have, one NAME=value a line; those that nobody set behind a #.
-Secrets are hidden. Wrong settings are listed as the server does, and the exit code is 1.
+Prints the settings that a server started here would have, one NAME=value a
+line; those that nobody set behind a #. Secrets are hidden. Wrong settings are
+listed as the server does, and the exit code is 1.
 
   --json            an object instead
   --env-file FILE   settings, as for the server (.env)

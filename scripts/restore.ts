@@ -7,11 +7,13 @@ import { inspect, restore, toSentence } from './sqlite_copy.ts';
 
 const help = `Usage: node scripts/restore.ts FILE [--verify | --replace]
 
-Checks FILE, a copy made by scripts/backup.ts, and puts what it holds into the database, in one transaction: a server
-that runs goes on with it. What the copy's schema lacks is applied. For PostgreSQL use pg_restore.
+Checks FILE, a copy made by scripts/backup.ts, and puts what it holds into the
+database, in one transaction: a server that runs goes on with it. What the
+copy's schema lacks is applied. For PostgreSQL use pg_restore.
 
   --verify          only check the copy
-  --replace         throw away what the database holds; without this only a new one is made
+  --replace         throw away what the database holds; without this only a new
+                    one is made
   --env-file FILE   settings, as for the server (.env)
 `;
 

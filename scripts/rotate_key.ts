@@ -5,14 +5,17 @@ import { databaseFile, runCommand, say, Usage } from './shared.ts';
 
 const help = `Usage: node scripts/rotate_key.ts [--forget | --out FILE]
 
-Makes a new key for tokens. It counts from the next start of the server; tokens signed with the older keys stay good.
-The key is never shown.
+Makes a new key for tokens. It counts from the next start of the server; tokens
+signed with the older keys stay good. The key is never shown.
 
-Without JWT_SECRET the keys are in a file beside the database: the new one is put before those that are there.
-With JWT_SECRET the new one is written to FILE, and what to set is printed.
+Without JWT_SECRET the keys are in a file beside the database: the new one is
+put before those that are there. With JWT_SECRET the new one is written to FILE,
+and what to set is printed.
 
-  --forget          drop all keys but the newest: tokens of the older ones are refused from the next start on
-  --out FILE        where the new key goes when JWT_SECRET is set; it must not exist
+  --forget          drop all keys but the newest: tokens of the older ones are
+                    refused from the next start on
+  --out FILE        where the new key goes when JWT_SECRET is set; it must not
+                    exist
   --env-file FILE   settings, as for the server (.env)
 `;
 

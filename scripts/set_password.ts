@@ -3,7 +3,8 @@ import { askPasswordHash, runCommand, say, userOf, withAccounts } from './shared
 
 const help = `Usage: node scripts/set_password.ts EMAIL
 
-Gives an account a new password and ends its sessions. The password is asked for, or read from standard input.
+Gives an account a new password and ends its sessions. The password is asked
+for, or read from standard input.
 
   --env-file FILE   settings, as for the server (.env)
 `;

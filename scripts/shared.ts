@@ -1,7 +1,8 @@
 import './require_node.cjs';
 
+import { isUtf8 } from 'node:buffer';
 import { existsSync, readFileSync } from 'node:fs';
-import { text } from 'node:stream/consumers';
+import { buffer } from 'node:stream/consumers';
 import { ReadStream } from 'node:tty';
 import { parseArgs } from 'node:util';
 
@@ -51,7 +52,7 @@ export async function runCommand({ help, options = {}, least = 0, most = least, 
   try {
     const { values, positionals: args } = parse(options);
     if (values['help'] === true) return say(help.trimEnd());
-    if (args.length < least || args.length > most) throw new Usage(help.split('\n')[0]);
+    if (args.length < least || args.length > most || args.includes('')) throw new Usage(help.split('\n')[0]);
     const loaded = loadConfigFiles({
       env: process.env,
       envFile: values['env-file'] as string | undefined,
@@ -153,7 +154,11 @@ const toPasswords = ({ scryptLog2N: log2N, scryptR: r, scryptP: p }: Config): Pa
 
 async function askPassword(): Promise<string> {
   const { stdin } = process;
-  if (!(stdin instanceof ReadStream)) return (await text(stdin)).replace(/\r?\n$/, '');
+  if (!(stdin instanceof ReadStream)) {
+    const bytes = await buffer(stdin);
+    if (!isUtf8(bytes)) throw new Error('The password is not UTF-8.');
+    return bytes.toString().replace(/\r?\n$/, '');
+  }
   const password = await askHidden(stdin, 'New password: ');
   if ((await askHidden(stdin, 'The same again: ')) !== password) throw new Error('The two passwords differ.');
   return password;

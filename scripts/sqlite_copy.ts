@@ -22,17 +22,24 @@ const LOCK_PAUSE_MS = 100;
 
 /**
  * Copies the database, which may be in use, into a new file: one file without a WAL, on the disk and checked when the
- * promise is kept. Error: the file exists, or the copy is not sound; nothing is left behind then.
+ * promise is kept. Error: the file exists, or the copy is not sound; nothing is left behind then, nor by Ctrl-C.
  */
 export async function backUp(from: string, to: string): Promise<Contents> {
   if (existsSync(to)) throw new Error(`${to} exists; name a new file.`);
   const folder = path.dirname(to);
   if (!existsSync(folder)) throw new Error(`There is no folder ${folder}.`);
   const part = `${to}.part`;
-  rmSync(part, { force: true });
+  const clear = (): void => [part, `${part}-journal`].forEach((file) => rmSync(file, { force: true }));
+  const giveUp = (): never => {
+    clear();
+    process.exit(1);
+  };
+  clear();
+  process.on('SIGINT', giveUp);
+  process.on('SIGTERM', giveUp);
   try {
     using source = new DatabaseSync(from, { readOnly: true });
-    await backup(source, part, WHOLE);
+    await copyWhole(source, part, { from, to, inUse: from });
     using copy = new DatabaseSync(part);
     copy.exec('PRAGMA journal_mode = DELETE');
     copy.close();
@@ -43,7 +50,9 @@ export async function backUp(from: string, to: string): Promise<Contents> {
     renameSync(part, to);
     return contents;
   } finally {
-    rmSync(part, { force: true });
+    process.off('SIGINT', giveUp);
+    process.off('SIGTERM', giveUp);
+    clear();
   }
 }
 
@@ -53,14 +62,21 @@ export async function backUp(from: string, to: string): Promise<Contents> {
  */
 export async function restore(from: string, to: string): Promise<void> {
   using source = open(from);
+  await copyWhole(source, to, { from, to, inUse: to });
+}
+
+/** Error: the file in use is locked, or what is in the way, with both names. */
+async function copyWhole(
+  source: DatabaseSync, target: string, { from, to, inUse }: { from: string; to: string; inUse: string },
+): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
-      await backup(source, to, WHOLE);
+      await backup(source, target, WHOLE);
       return;
-    } catch (error) {
+    } catch (cause) {
       // A lock is no error to node:sqlite, which fails all the same.
-      if ((error as { errcode?: number }).errcode !== 0) throw error;
-      if (tries === LOCK_TRIES) throw new Error(`${to} is locked by somebody who writes to it; try again.`);
+      if ((cause as { errcode?: number }).errcode !== 0) throw new Error(`${from} can't be copied to ${to}.`, { cause });
+      if (tries === LOCK_TRIES) throw new Error(`${inUse} is locked by somebody who writes to it; try again.`);
       await sleep(LOCK_PAUSE_MS);
     }
   }
@@ -94,7 +110,11 @@ export function inspect(file: string): Contents {
 function open(file: string): DatabaseSync {
   const url = pathToFileURL(file);
   url.search = 'mode=ro&immutable=1';
-  return new DatabaseSync(url, { readOnly: true });
+  try {
+    return new DatabaseSync(url, { readOnly: true });
+  } catch (cause) {
+    throw new Error(`${file} can't be read.`, { cause });
+  }
 }
 
 export const toSentence = ({ migrations, users, sessions }: Contents): string =>

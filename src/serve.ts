@@ -45,6 +45,9 @@ export async function serve({ config, version, warnings, entry }: ServeOptions):
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
+  process.on('SIGHUP', (signal) => {
+    if (!stopping) void stop(signal); // Kernel and shell may both say that the terminal has closed.
+  });
   process.on('SIGUSR2', () => {
     log.level = log.level === 'debug' ? config.logLevel : 'debug';
     setLogLevel(log.level);

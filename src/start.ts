@@ -32,8 +32,9 @@ both. .env.example lists them all, with what they accept and their defaults.
   node src/main.ts --port 0                         on any free port
   DATABASE_URL=sqlite::memory: node src/main.ts     keeps nothing
 
-Ctrl-C and SIGTERM stop it when what is in flight has finished, a second one
-at once. SIGUSR2 lowers LOG_LEVEL to debug, the next one raises it again.
+Ctrl-C, SIGTERM and the end of its terminal stop it when what is in flight has
+finished, a second Ctrl-C or SIGTERM at once. SIGUSR2 lowers LOG_LEVEL to debug,
+the next one raises it again.
 `;
 
 export interface StartOptions {
@@ -49,6 +50,7 @@ export async function start({ entry, cache }: StartOptions): Promise<void> {
   process.umask(0o077);
   const version: string = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
   const flags = readFlags();
+  if (flags.help || flags.version) process.stdout.on('error', () => process.exit(1)); // Whoever read it has gone.
   if (flags.help) return void process.stdout.write(HELP);
   if (flags.version) return void process.stdout.write(`${version}\n`);
   const loaded = loadConfigFiles({

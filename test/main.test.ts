@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { text } from 'node:stream/consumers';
 import { suite, test } from 'node:test';
 import type { TestContext } from 'node:test';
 
@@ -55,6 +56,13 @@ suite('main', { concurrency: 2 }, () => {
     const { version: expected } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
     assert.deepEqual([version.code, version.stdout, version.stderr], [0, `${expected}\n`, '']);
     assert.deepEqual(readdirSync(folder), []);
+  });
+
+  test('help that nobody reads to its end is no fault', async (t) => {
+    const argv = ['-c', `"$0" "${MAIN}" --help 2>&1 >&3 3>&- | cat`, process.execPath];
+    const child = spawn('sh', argv, { cwd: emptyFolder(t), env: BARE_ENV, stdio: ['ignore', 'pipe', 'inherit', 'pipe'] });
+    child.stdio[3]!.destroy();
+    assert.equal(await text(child.stdout!), '');
   });
 
   test('flags that are none are refused in a sentence', async (t) => {

@@ -206,6 +206,21 @@ suite('threads', { concurrency: 2, timeout: 600_000 }, () => {
     held.close();
   });
 
+  test('when its terminal closes it finishes what is in flight, however often that is said', async (t) => {
+    const program = await start(t);
+    const held = openRaw(program.port);
+    const post = rawPost('/api/v1/auth/login', '{"email":"a@example.com","password":"x"}');
+    held.write(post.slice(0, -1));
+    await send(program.port, 'GET', PING);
+    const exit = once(program.child, 'exit');
+    program.child.kill('SIGHUP');
+    await program.line(({ msg }) => msg === 'stopping');
+    program.child.kill('SIGHUP');
+    held.write(post.slice(-1));
+    assert.equal((await held.answer()).status, 401);
+    assert.deepEqual(await exit, [0, null]);
+  });
+
   test('what was acknowledged is there after a kill, whichever thread had written it', async (t) => {
     const folder = emptyFolder(t);
     const program = await startProgram([MAIN], folder, SETTINGS);

@@ -127,7 +127,7 @@ export function loadConfigFiles({ envFile: named, ...sources }: Sources): Loaded
 export function loadConfig({ env, envFile, envFileName = '.env', flags, readFile, checks = {} }: Sources): Loaded {
   const faults: string[] = [];
   const warnings: string[] = [];
-  const fromFile = envFile === undefined ? {} : parseEnv(envFile);
+  const fromFile = envFile === undefined ? {} : parseEnv(envFile.replace(/^\uFEFF/, ''));
   for (const name of Object.keys(fromFile)) {
     if (isSettingName(name) || isSecretFile(name)) continue;
     warnings.push(`${envFileName}: ${name} is not a setting; did you mean ${nearest(name, Object.keys(settings))}?`);

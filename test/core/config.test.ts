@@ -165,6 +165,7 @@ test('flags win over the environment, that over the .env file, that over the def
   assert.equal(configOf({ flags: { PORT: '' }, env: { PORT: '' }, envFile: 'PORT=' }).config.port, 8000);
   assert.equal(configOf({ envFile: '' }).config.environment, 'development');
   assert.equal(configOf({ envFile: 'HOST=file\r\nPORT=1111\r\n' }).config.host, 'file');
+  assert.equal(configOf({ envFile: '\uFEFFHOST=file\n' }).config.host, 'file', 'a byte order mark is no part of a name');
 });
 
 test('without any setting the defaults of the table hold', () => {

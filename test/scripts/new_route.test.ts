@@ -44,6 +44,7 @@ suite('node scripts/new_route.ts', () => {
     const { status, stdout, stderr } = newRoute('--help');
     assert.deepEqual([status, stderr], [0, '']);
     assert.match(stdout, /^Usage: node scripts\/new_route\.ts THINGS \[THING\]\n/);
+    assert.doesNotMatch(stdout, /.{81}/);
     assert.deepEqual(files(), untouched);
   });
 

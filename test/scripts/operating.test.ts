@@ -7,6 +7,7 @@ import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { BARE_ENV, ROOT } from '../helpers/program.ts';
 import { ADMIN, startServer } from '../helpers/server.ts';
@@ -23,7 +24,7 @@ interface Ran {
 
 /** Runs a command as an operator does, in `cwd`, with what it reads from standard input. */
 async function run(
-  name: string, args: readonly string[], options: { env?: object; input?: string; cwd?: string } = {},
+  name: string, args: readonly string[], options: { env?: object; input?: string | Buffer; cwd?: string } = {},
 ): Promise<Ran> {
   const { env = {}, input = '', cwd = folder } = options;
   const cheap = { SCRYPT_LOG2_N: '4', SCRYPT_R: '1', SCRYPT_P: '1' };
@@ -50,12 +51,13 @@ const names = [
   'print_config',
 ];
 
-test('every command explains itself, and refuses what it does not know with exit code 2', async () => {
+test('every command explains itself within 80 columns, and refuses what it does not know with exit code 2', async () => {
   await Promise.all(names.map(async (name) => {
     const help = await run(name, ['--help']);
     assert.equal(help.code, 0, name);
     assert.ok(help.stdout.startsWith(`Usage: node scripts/${name}.ts`), help.stdout);
-    for (const args of [['--nonsense'], ['one', 'two', 'three']]) {
+    assert.doesNotMatch(help.stdout, /.{81}/, name);
+    for (const args of [['--nonsense'], ['one', 'two', 'three'], ['']]) {
       const { code, stdout, stderr } = await run(name, args);
       assert.deepEqual([code, stdout], [2, ''], `${name} ${args}`);
       assert.match(stderr, /^[^\n]+\n$/);
@@ -133,6 +135,8 @@ test('accounts are made, listed, given a password and thrown out while the serve
 
     const short = await run('set_password', ['ada@example.com'], { env, input: 'abc' });
     assert.deepEqual([short.code, short.stderr], [1, 'The password needs 4 characters or more.\n']);
+    const latin1 = await run('set_password', ['ada@example.com'], { env, input: Buffer.from('pässwörd', 'latin1') });
+    assert.deepEqual([latin1.code, latin1.stderr], [1, 'The password is not UTF-8.\n'], 'nobody could type it again');
     assert.equal((await me()).status, 200);
     assert.equal((await run('set_password', ['ada@example.com'], { env, input: 'second password' })).code, 0);
     assert.equal((await me()).status, 401);
@@ -204,6 +208,31 @@ test('a copy that is cut, altered or of something else is refused', async () => 
     assert.deepEqual([name, code], [name, 1]);
     assert.match(stderr, /^[^\n]+\n$/, name);
   }
+});
+
+test('a copy that is given up leaves nothing behind, and what is in its way is named', async () => {
+  const home = mkdtempSync(path.join(folder, 'given-up-'));
+  const [from, to] = [path.join(home, 'app.db'), path.join(home, 'copy.db')];
+  const env = { DATABASE_URL: `sqlite:${from}` };
+  await run('migrate', [], { env });
+  using database = new DatabaseSync(from);
+  database.exec('CREATE TABLE ballast (x); INSERT INTO ballast VALUES (zeroblob(100000000))');
+  const child = spawn(process.execPath, [path.join(ROOT, 'scripts/backup.ts'), to], { env: { ...BARE_ENV, ...env } });
+  const closed = once(child, 'close');
+  while (!existsSync(`${to}.part`)) await sleep(1);
+  child.kill('SIGINT');
+  const [code] = await closed;
+  assert.deepEqual(globSync('copy*', { cwd: home }), code === 0 ? ['copy.db'] : []);
+
+  database.exec('DELETE FROM ballast; PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE; DELETE FROM users; COMMIT');
+  const locked = await run('backup', [path.join(home, 'other.db')], { env });
+  assert.deepEqual(locked, { code: 1, stdout: '', stderr: `${from} is locked by somebody who writes to it; try again.\n` });
+  assert.deepEqual(globSync('other*', { cwd: home }), []);
+
+  const unread = await run('restore', [home, '--verify'], { env });
+  assert.match(unread.stderr, /^[^\n]+given-up-\w+ can't be read\. \([^\n]+\)\n$/);
+  const alien = await run('backup', [path.join(home, 'other.db')], { env: { DATABASE_URL: `sqlite:${ROOT}/LICENSE` } });
+  assert.match(alien.stderr, /^[^\n]+LICENSE can't be copied to [^\n]+other\.db\. \([^\n]+\)\n$/);
 });
 
 test('migrations are listed, printed and applied', async () => {
