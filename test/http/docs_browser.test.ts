@@ -232,9 +232,9 @@ suite('The page at /docs in a browser', { skip }, () => {
     await page.goto(`${server.url}/docs`);
     await page.until(`document.querySelector('[role=alert] button')`);
     assert.match(await page.evaluate(`document.querySelector('main').textContent`), /did not load.*cannot be reached/);
-    await page.evaluate(`document.querySelector('[role=alert] button').focus()`);
+    await page.evaluate(`(globalThis.first = document.querySelector('[role=alert] button')).focus()`);
     await page.press('Enter');
-    await page.until(`document.activeElement.textContent === 'Load again'`);
+    await page.until(`!first.isConnected && document.activeElement.textContent === 'Load again'`);
     await page.block([]);
     await page.press('Enter');
     await page.until(`document.querySelector('#ping')`);
