@@ -6,10 +6,11 @@ import { buffer } from 'node:stream/consumers';
 import { ReadStream } from 'node:tty';
 import { parseArgs } from 'node:util';
 
-import { loadConfigFiles } from '../src/core/config.ts';
-import type { Config, Loaded } from '../src/core/config.ts';
+import type { Config } from '../src/core/config.ts';
 import { isEmail } from '../src/core/email.ts';
 import { Failure, rootOf } from '../src/core/errors.ts';
+import { loadConfigFiles } from '../src/core/load_config.ts';
+import type { Loaded } from '../src/core/load_config.ts';
 import { createPasswords } from '../src/core/passwords.ts';
 import type { Passwords } from '../src/core/passwords.ts';
 import type { Database } from '../src/db/database.ts';

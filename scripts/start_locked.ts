@@ -5,8 +5,8 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { loadConfigFiles } from '../src/core/config.ts';
 import type { Config } from '../src/core/config.ts';
+import { loadConfigFiles } from '../src/core/load_config.ts';
 import { sqliteFile } from '../src/db/session.ts';
 
 const ROOT = path.join(import.meta.dirname, '..');

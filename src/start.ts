@@ -3,7 +3,7 @@ import { enableCompileCache } from 'node:module';
 import { parseArgs } from 'node:util';
 import { isMainThread } from 'node:worker_threads';
 
-import { loadConfigFiles } from './core/config.ts';
+import { loadConfigFiles } from './core/load_config.ts';
 import { settingChecks } from './wire/setting_checks.ts';
 
 const FLAGS = {

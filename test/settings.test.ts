@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { EXAMPLE_JWT_SECRET, loadConfig, settings } from '../src/core/config.ts';
+import { EXAMPLE_JWT_SECRET, settings } from '../src/core/config.ts';
+import { loadConfig } from '../src/core/load_config.ts';
 import type { Setting } from '../src/core/settings.ts';
 
 const read = (name: string): string => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');

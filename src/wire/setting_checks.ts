@@ -1,4 +1,4 @@
-import type { Sources } from '../core/config.ts';
+import type { Sources } from '../core/load_config.ts';
 import { toMailbox } from './mail_address.ts';
 import { toMailTarget, toPublicHost } from './mail_url.ts';
 import { toPostgresAddress } from './postgres_url.ts';

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 
 import { createApp } from '../../src/app.ts';
-import { loadConfig } from '../../src/core/config.ts';
+import { loadConfig } from '../../src/core/load_config.ts';
 import type { Database, Statement } from '../../src/db/database.ts';
 import { openDatabase } from '../../src/db/session.ts';
 import { createLog } from '../../src/telemetry/log.ts';

@@ -3,8 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
 
-import { EXAMPLE_JWT_SECRET, loadConfig, settings } from '../../src/core/config.ts';
-import type { Loaded, SettingName, Sources } from '../../src/core/config.ts';
+import { EXAMPLE_JWT_SECRET, settings } from '../../src/core/config.ts';
+import type { SettingName } from '../../src/core/config.ts';
+import { loadConfig } from '../../src/core/load_config.ts';
+import type { Loaded, Sources } from '../../src/core/load_config.ts';
 import { Wrong } from '../../src/core/settings.ts';
 import { poolOf } from '../../src/db/session.ts';
 

@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 
 import { createApp } from '../../src/app.ts';
-import { loadConfig } from '../../src/core/config.ts';
+import { loadConfig } from '../../src/core/load_config.ts';
 import { signingKeys } from '../../src/db/key_file.ts';
 import type { Database } from '../../src/db/database.ts';
 import { createLog } from '../../src/telemetry/log.ts';

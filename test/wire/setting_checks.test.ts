@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { loadConfig } from '../../src/core/config.ts';
+import { loadConfig } from '../../src/core/load_config.ts';
 import { settingChecks } from '../../src/wire/setting_checks.ts';
 
 const faultsOf = (env: Record<string, string>): string[] => {
