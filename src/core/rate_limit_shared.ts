@@ -53,8 +53,10 @@ export class SharedStore implements BucketStore {
 
   giveBack(take: Take): void {
     const { policy } = take;
-    const now = this.#now();
-    this.#table.setEarlier(this.#tag(take), (fullAt) => now + Math.max(0, left(fullAt, policy, now) - policy.cost));
+    this.#table.setEarlier(this.#tag(take), (fullAt) => {
+      const now = this.#now(); // Read after `fullAt`: from before takes that came between, it would undo their wait.
+      return now + Math.max(0, left(fullAt, policy, now) - policy.cost);
+    });
   }
 
   async close(): Promise<void> {}

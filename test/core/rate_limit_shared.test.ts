@@ -85,6 +85,31 @@ test('who got a token back is forgotten before one who is still over the limit',
   }
 });
 
+test('a thread that is held up while it gives a token back gives no more than that', () => {
+  const memory = createSharedBuckets(10);
+  let now = 0;
+  let meanwhile = (): void => {};
+  const store = new SharedStore({ memory, now: () => now });
+  const heldUp = new SharedStore({
+    memory,
+    now() {
+      const read = now;
+      meanwhile();
+      return read;
+    },
+  });
+  const take = { policy: few, key: 'a' };
+  exhaust(store, few, 'a');
+  meanwhile = () => {
+    meanwhile = () => {};
+    now += few.span;
+    exhaust(store, few, 'a');
+  };
+  heldUp.giveBack(take);
+  assert.equal(store.take([take]).refused, -1);
+  assert.equal(store.take([take]).refused, 0);
+});
+
 test('when everyone is over the limit, the newest is counted', () => {
   const once = policy('once', { limit: 1, windowMs: 60_000 });
   const { store } = open(2000);
