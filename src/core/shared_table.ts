@@ -232,7 +232,7 @@ export class SharedTable {
       const moment = leastFull <= now ? this.#fullAt[entry]! : this.#fullAt[entry]! - this.#slack[entry]!;
       if (moment <= now) return entry;
     }
-    return -1;
+    return this.#best(block, from, now); // Another thread has just taken from it.
   }
 
   /** Takes an entry out of its chain, if it is in one. */
