@@ -13,7 +13,8 @@ export type Row = readonly Value[];
  * change; anything else undoes the whole write. Without it any number will do.
  *
  * `byKey` promises that the statement changes one row at most, by a unique key, and that its conditions read no other
- * row: an engine may then do it, alone in a write, without the isolation that everything else gets.
+ * row: an engine may then do it, alone in a write, without the isolation that everything else gets. Not for a change of
+ * a row that other writes decide by: those at the same moment would not notice what changes behind it.
  */
 export interface Statement {
   sql: string;

@@ -70,7 +70,7 @@ export async function setFullName(
   now: number,
 ): Promise<User | undefined> {
   const params = [id, fullName ?? null, now];
-  const done = await db.write([{ sql: SET_FULL_NAME, params, changes: 1, byKey: true }]);
+  const done = await db.write([{ sql: SET_FULL_NAME, params, changes: 1 }]);
   return userOr(done?.[0]?.rows[0]);
 }
 

@@ -138,4 +138,50 @@ describe('statements by key, without SERIALIZABLE', { skip: withoutServer }, () 
       await db.write([{ sql: "UPDATE users SET role = 'user'", params: [] }]);
     }
   });
+
+  /** Runs `work` with writes that end only when `meanwhile` has happened, having read what was there before. */
+  async function around<T>(work: (db: Database) => Promise<T>, meanwhile: () => Promise<void>): Promise<T> {
+    const other = await openConnection(toPostgresAddress(database.url), { greeting: '', timeoutMs: 10_000 });
+    try {
+      await other.script('SELECT pg_advisory_lock(1)', 10_000);
+      const held: Statement = { sql: 'SELECT pg_advisory_xact_lock(1)::text', params: [] };
+      const working = work({ ...db, write: (statements) => db.write([...statements, held]) });
+      const waiting = `SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event = 'advisory'`;
+      while ((await db.one(waiting, []))?.[0] !== 1) await sleep(5);
+      await meanwhile();
+      await other.script('SELECT pg_advisory_unlock(1)', 10_000);
+      return await working;
+    } finally {
+      other.close();
+    }
+  }
+
+  test('a name that changes in between hides from nobody what changes behind it', async () => {
+    const rename = (id: string) => users.setFullName(db, id, 'N', NOW);
+    const disabled = { ...unchanged, isActive: false };
+    const goes = [
+      async (on: Database, id: string) => users.remove(on, id),
+      async (on: Database, id: string) => (await users.manage(on, id, disabled, NOW)) !== undefined,
+    ];
+    for (const [i, go] of goes.entries()) {
+      const [one, two] = [await addUser(db, `one${i}@c.com`, 'admin'), await addUser(db, `two${i}@c.com`, 'admin')];
+      const gone = await around((held) => go(held, one.id), async () => {
+        await rename(two.id);
+        assert.ok(await go(db, two.id));
+      });
+      assert.equal(gone, false, 'one administrator is left');
+      await db.write([{ sql: "UPDATE users SET role = 'user'", params: [] }]);
+    }
+
+    const user = await addUser(db, 'd@d.com');
+    const session = { ...(await startSession(db, user)), id: randomUUID() };
+    const change = { id: user.id, before: user.passwordHash, after: 'h', keep: undefined };
+    const started = await around((held) => sessions.start(held, session, user.passwordHash, undefined), async () => {
+      await rename(user.id);
+      assert.ok(await users.changePassword(db, change, NOW));
+    });
+    assert.equal(started, false, 'nobody logs in with a password that was changed');
+    assert.deepEqual(await sessions.live(db, user.id, NOW), []);
+  });
 });
