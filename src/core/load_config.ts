@@ -48,10 +48,10 @@ export function loadConfigFiles({ envFile: named, ...sources }: Sources): Loaded
 }
 
 /** Flags over environment over `.env` over defaults. An empty value counts as unset. Finds all faults at once. */
-export function loadConfig({ env, envFile, envFileName = '.env', flags, readFile, checks = {} }: Sources): Loaded {
+export function loadConfig({ env, envFile = '', envFileName = '.env', flags, readFile, checks = {} }: Sources): Loaded {
   const faults: string[] = [];
-  const warnings: string[] = [];
-  const fromFile = envFile === undefined ? {} : parseEnv(envFile.replace(/^\uFEFF/, ''));
+  const warnings = withoutEquals(envFile).map((line) => `${envFileName}: line ${line} is no NAME=value and is ignored`);
+  const fromFile = parseEnv(envFile.replace(/^\uFEFF/, ''));
   for (const name of Object.keys(fromFile)) {
     if (isSettingName(name) || isSecretFile(name)) continue;
     warnings.push(`${envFileName}: ${name} is not a setting; did you mean ${nearest(name, Object.keys(settings))}?`);
@@ -89,6 +89,13 @@ export function loadConfig({ env, envFile, envFileName = '.env', flags, readFile
   faults.push(...contradictions(config, explicit).filter((fault) => !wrong.has(fault.split(':', 1)[0]!)));
   return faults.length > 0 ? { faults } : { config, explicit, texts, warnings };
 }
+
+/** The lines that `parseEnv` passes over and that are no comments, by number: what stands there may be a secret. */
+const withoutEquals = (envFile: string): number[] =>
+  envFile
+    .replace(/^[^#=\n]*=[ \t]*(["'`])[^]*?\1/gm, (quoted) => quoted.replace(/./g, '='))
+    .split('\n')
+    .flatMap((line, index) => (/^\s*[^\s#=][^=]*$/.test(line) ? [index + 1] : []));
 
 /** The text that somebody gave a setting, itself or by NAME_FILE; undefined when nobody did. */
 function textOf(

@@ -269,6 +269,18 @@ test('a name in .env that is no setting is a warning with the nearest real one',
   assert.deepEqual(configOf({ envFile: `JWT_SECRET_FILE=/key`, files: { '/key': KEY } }).warnings, []);
 });
 
+test('a line in .env without = is a warning with its number, for what stands there may be a secret', () => {
+  const warned = (envFile: string) => configOf({ envFile, envFileName: 'x.env' }).warnings;
+  for (const line of ['JWT_SECRET', ' export HOST \r', 'PORT: 8000', 'hunter2', '\uFEFFPORT']) {
+    assert.deepEqual(warned(`${line}\nHOST=a\n`), ['x.env: line 1 is no NAME=value and is ignored']);
+    assert.deepEqual(warned(`HOST=a\n\n${line}`), ['x.env: line 3 is no NAME=value and is ignored']);
+    const quoted = `JWT_AUDIENCE="\n${line}\n"\nJWT_ISSUER= '${line}\n${line}' # why\n`;
+    assert.deepEqual(warned(quoted), [], 'in quotes it is a part of a value');
+  }
+  assert.equal(warned('# x="\nPORT\nJWT_ISSUER=a="b\nHOST\n#"').length, 2, 'not every quote opens a value');
+  assert.deepEqual(warned('\uFEFF# why\r\n\r\n \t\n  # PORT\nHOST=\nexport PORT=1'), []);
+});
+
 test('in production the key must be there and hard to guess, and passwords longer', () => {
   const production = (env: Record<string, string>) => faultsOf({ ENVIRONMENT: 'production', ...env });
   assert.match(production({})[0]!, /^JWT_SECRET: is unset; accepted in production: /);
