@@ -125,7 +125,8 @@ suite('main', { concurrency: 2 }, () => {
     const folder = emptyFolder(t);
     mkdirSync(path.join(folder, '.env'));
     const { code, lines } = await run(folder, []);
-    assert.deepEqual([code, lines], [1, ["--env-file: .env can't be read; accepted: a file of NAME=value lines"]]);
+    const said = ".env: can't be read; accepted: a file of NAME=value lines that this user may read";
+    assert.deepEqual([code, lines], [1, [said]]);
     assert.notEqual((await run(folder, ['--env-file', 'nothing'])).code, 0);
     assert.deepEqual(readdirSync(folder), ['.env']);
   });

@@ -41,7 +41,8 @@ export function loadConfigFiles({ envFile: named, ...sources }: Sources): Loaded
     envFile = sources.readFile(named ?? '.env');
   } catch (error) {
     if (named !== undefined || (error as NodeJS.ErrnoException).code !== 'ENOENT') {
-      return { faults: [`--env-file: ${named ?? '.env'} can't be read; accepted: a file of NAME=value lines`] };
+      const file = named === undefined ? '.env:' : `--env-file: ${named}`;
+      return { faults: [`${file} can't be read; accepted: a file of NAME=value lines that this user may read`] };
     }
   }
   return loadConfig({ ...sources, envFile, ...(named === undefined ? {} : { envFileName: named }) });
