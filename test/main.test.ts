@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { text } from 'node:stream/consumers';
 import { suite, test } from 'node:test';
 import type { TestContext } from 'node:test';
@@ -100,13 +101,19 @@ suite('main', { concurrency: 2 }, () => {
     mkdirSync(path.join(folder, 'directory'));
     writeFileSync(path.join(folder, 'short.key'), 'short\n');
     writeFileSync(path.join(folder, 'text.db'), 'this is no database at all, whatever its name may say'.repeat(20));
+    const torn = path.join(folder, 'torn.db');
+    const whole = new DatabaseSync(torn);
+    whole.exec('CREATE TABLE a (b)');
+    whole.close();
+    writeFileSync(torn, readFileSync(torn).subarray(0, 4096));
     const hindrances: [sentence: RegExp, argv: string[], env?: Record<string, string>][] = [
       [/^PORT: \d+ is in use by another program; stop that, or use another port: --port \d+ /, ['--port', taken]],
       [/^HOST: \S+ is no address of this machine; accepted: one that is/, ['--host', '192.0.2.1', '--port', '0']],
       [/^HOST: \S+ is no address of this machine; accepted: one that is/, ['--host', 'nothing.invalid', '--port', '0']],
       [/^JWT_SECRET_FILE: nothing can't be read or is empty; accepted: /, [], { JWT_SECRET_FILE: 'nothing' }],
       [/^The server could not start: .*short\.key holds no key/, ['--port', '0'], { DATABASE_URL: 'sqlite:./short' }],
-      [/^DATABASE_URL: that file is no SQLite database; accepted: /, ['--port', '0'], { DATABASE_URL: 'sqlite:./text.db' }],
+      [/^DATABASE_URL: \.\/text\.db is no SQLite database; accepted: /, ['--port', '0'], { DATABASE_URL: 'sqlite:./text.db' }],
+      [/^DATABASE_URL: torn\.db can't be used: \w.*malformed; see /, ['--port', '0'], { DATABASE_URL: 'sqlite:torn.db' }],
       [/^DATABASE_URL: .*directory can't be used: it is a folder; /, ['--port', '0'], { DATABASE_URL: 'sqlite:./directory' }],
       [/^DATABASE_URL: .*text\.db can't be used: it is no folder; /, ['--port', '0'], { DATABASE_URL: 'sqlite:text.db/a' }],
       [/^DATABASE_URL: \/proc can't be used: [\w ]+; /, ['--port', '0'], { DATABASE_URL: 'sqlite:/proc/app.db' }],

@@ -1,3 +1,4 @@
+import type { Config } from './config.ts';
 import { rootOf } from './errors.ts';
 
 const WORDS: Readonly<Record<string, string>> = {
@@ -18,8 +19,13 @@ const KEY_IN_THE_MAKING = /[/\\][^/\\]+\.key\.[0-9a-f]{12}$/;
 const NOT_A_DATABASE = 26;
 
 /** Why the server could not start and what to do, in a sentence that begins with the setting at fault, if one is. */
-export function startFault(error: unknown, { host, port }: { host: string; port: number }): string {
+export function startFault(
+  error: unknown,
+  { host, port, databaseUrl }: Pick<Config, 'host' | 'port' | 'databaseUrl'>,
+): string {
   const { code, message, cause, path, syscall } = error as NodeJS.ErrnoException;
+  const { errcode } = (code === 'unavailable' && cause instanceof Error ? cause : error) as { errcode?: number };
+  const file = databaseUrl.replace(/^sqlite:/, '');
   if (code === 'EADDRINUSE') {
     const next = port < 65_535 ? port + 1 : 0;
     const advice = `stop that, or use another port: --port ${next} (0: any free one)`;
@@ -37,9 +43,12 @@ export function startFault(error: unknown, { host, port }: { host: string; port:
     const place = path.replace(KEY_IN_THE_MAKING, '');
     return `DATABASE_URL: ${place} can't be used: ${why}; accepted: sqlite:FILE in a folder that this user may write`;
   }
-  if ((error as { errcode?: number }).errcode === NOT_A_DATABASE) {
-    const accepted = 'sqlite:FILE where FILE is one, or is not there yet';
-    return `DATABASE_URL: that file is no SQLite database; accepted: ${accepted}`;
+  if (errcode === NOT_A_DATABASE) {
+    return `DATABASE_URL: ${file} is no SQLite database; accepted: sqlite:FILE where FILE is one, or is not there yet`;
+  }
+  if (errcode !== undefined || code === 'ENOSPC') {
+    const why = WORDS[code ?? ''] ?? rootOf(error);
+    return `DATABASE_URL: ${file} can't be used: ${why}; see that it is whole, not locked, and has room on its disk`;
   }
   if (code === 'unavailable') {
     const why = rootOf(error).replace(/\.$/, '');
