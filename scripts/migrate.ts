@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 
+import { startFault } from '../src/core/start_fault.ts';
 import { appliedMigrations, knownMigrations, migrate } from '../src/db/init_db.ts';
 import { pendingMigrations, toTitle } from '../src/db/migrations.ts';
 import { sqliteFile } from '../src/db/session.ts';
@@ -38,6 +39,9 @@ if (import.meta.main) {
         const done = await migrate(db);
         for (const each of done) say(`applied  ${toTitle(each)}`);
         if (done.length === 0) say('The schema is up to date.');
+      } catch (error) {
+        // SQLite's own words name no file: the server's do.
+        throw 'errcode' in (error as Error) ? new Error(startFault(error, config)) : error;
       } finally {
         await db.close();
       }
