@@ -1,11 +1,12 @@
 // A new kind of thing that belongs to a user: table, verbs, schemas, routes and a test, to be changed from there.
 //
-// Everything is checked before anything is written; exit code 1 and a sentence when it can not be done.
+// Everything is checked before anything is written; a sentence and exit code 1 when it can not be done, 2 when the name
+// itself is wrong.
 
 import './require_node.cjs';
 
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { accessSync, constants, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
 const templates = join(import.meta.dirname, 'new_route');
@@ -21,6 +22,7 @@ passes, for things that belong to a user; change them from there.
 `;
 
 class Refused extends Error {}
+class Usage extends Refused {}
 
 /** The marks of a template and what stands in their place: the name in every coat that it needs. */
 type Names = Readonly<Record<string, string>>;
@@ -55,10 +57,10 @@ function checkNames(many: string, one: string): void {
   for (const name of [many, one]) {
     if (!/^[a-z][a-z0-9]*(_[a-z0-9]+)*$/.test(name) || name.length > 40) {
       const accepted = 'small letters, digits and single _, as in order_items';
-      throw new Refused(`"${name}" is no name for a table; accepted: ${accepted}`);
+      throw new Usage(`"${name}" is no name for a table; accepted: ${accepted}`);
     }
   }
-  if (many === one) throw new Refused(`What is one of "${many}" called? node scripts/new_route.ts ${many} ONE`);
+  if (many === one) throw new Usage(`What is one of "${many}" called? node scripts/new_route.ts ${many} ONE`);
   const { camel, Thing } = namesOf(many, one);
   const text = readdirSync(templates).map((file) => readFileSync(join(templates, file), 'utf8')).join('\n');
   const code = text.replaceAll(/«\w+»/g, '');
@@ -106,9 +108,17 @@ function changedFiles({ things, words, camelOne }: Names): [file: string, text: 
   ];
 }
 
+function checkWritable(file: string): void {
+  try {
+    accessSync(join(root, file), constants.W_OK);
+  } catch (error) {
+    throw new Refused(`${file} can't be written: ${(error as Error).message}`);
+  }
+}
+
 function main([many = '', one = singular(many), ...others]: readonly string[]): void {
   if (many === '--help' || many === '-h') return void process.stdout.write(HELP);
-  if (many === '' || others.length > 0) throw new Refused(HELP.split('\n')[0]);
+  if (many === '' || others.length > 0) throw new Usage(HELP.split('\n')[0]);
   checkNames(many, one);
   const names = namesOf(many, one);
   const made = newFiles(names, nextVersion()).map(([file, template]): [file: string, text: string] => {
@@ -117,6 +127,7 @@ function main([many = '', one = singular(many), ...others]: readonly string[]): 
     return [file, text.replaceAll(/«(\w+)»/g, (_, mark: string) => names[mark]!)];
   });
   const changed = changedFiles(names);
+  for (const file of [...made.map(([file]) => dirname(file)), ...changed.map(([file]) => file)]) checkWritable(file);
   for (const [file, text] of [...made, ...changed]) writeFileSync(join(root, file), text);
   for (const [file] of made) console.log(`made     ${file}`);
   for (const [file] of changed) console.log(`changed  ${file}`);
@@ -129,6 +140,6 @@ if (import.meta.main) {
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     console.error(error.message);
-    process.exitCode = 1;
+    process.exitCode = error instanceof Usage ? 2 : 1;
   }
 }

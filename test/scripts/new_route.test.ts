@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, globSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync, renameSync } from 'node:fs';
 import path from 'node:path';
 import { suite, test } from 'node:test';
 
@@ -11,32 +11,44 @@ suite('node scripts/new_route.ts', () => {
   const files = (): string[] => globSync('{src,test}/**/*.{ts,sql}', { cwd: copy }).sort();
 
   test('refuses a name that is none, that is taken or that has no singular, and then writes nothing', () => {
-    const table: [argv: string[], said: RegExp][] = [
-      [[], /^Usage: /],
-      [['a', 'b', 'c'], /^Usage: /],
-      [['Things'], /^"Things" is no name for a table; accepted: /],
-      [['../things'], /is no name/],
-      [['order-items'], /is no name/],
-      [['1things'], /is no name/],
-      [['things', 'one thing'], /"one thing" is no name/],
-      [['sheep'], /^What is one of "sheep" called\?/],
-      [['news'], /^What is one of "news" called\?/],
-      [['tv_series'], /^What is one of "tv_series" called\?/],
-      [['groups'], /means something else/],
-      [['rows'], /means something else/],
-      [['routes'], /means something else/],
-      [['schemas'], /means something else/],
-      [['users'], /means something else/],
-      [['sessions'], /\.ts is there already/],
+    const table: [code: number, argv: string[], said: RegExp][] = [
+      [2, [], /^Usage: /],
+      [2, ['a', 'b', 'c'], /^Usage: /],
+      [2, ['--thing'], /is no name/],
+      [2, ['Things'], /^"Things" is no name for a table; accepted: /],
+      [2, ['../things'], /is no name/],
+      [2, ['order-items'], /is no name/],
+      [2, ['1things'], /is no name/],
+      [2, ['things', 'one thing'], /"one thing" is no name/],
+      [2, ['sheep'], /^What is one of "sheep" called\?/],
+      [2, ['news'], /^What is one of "news" called\?/],
+      [2, ['tv_series'], /^What is one of "tv_series" called\?/],
+      [1, ['groups'], /means something else/],
+      [1, ['rows'], /means something else/],
+      [1, ['routes'], /means something else/],
+      [1, ['schemas'], /means something else/],
+      [1, ['users'], /means something else/],
+      [1, ['sessions'], /\.ts is there already/],
     ];
     const untouched = files();
-    for (const [argv, said] of table) {
+    for (const [code, argv, said] of table) {
       const { status, stdout, stderr } = newRoute(...argv);
-      assert.deepEqual([status, stdout], [1, ''], argv.join(' '));
+      assert.deepEqual([status, stdout], [code, ''], argv.join(' '));
       assert.match(stderr, said);
       assert.match(stderr, /^.*\n$/);
     }
     assert.deepEqual(files(), untouched);
+  });
+
+  test('writes nothing either when one of its folders can not be written', () => {
+    const folder = path.join(copy, 'test/api');
+    renameSync(folder, `${folder}.away`);
+    const untouched = files();
+    const { status, stdout, stderr } = newRoute('things');
+    assert.deepEqual([status, stdout], [1, '']);
+    assert.match(stderr, /^test\/api can't be written: ENOENT: .*\n$/);
+    assert.deepEqual(files(), untouched);
+    renameSync(`${folder}.away`, folder);
   });
 
   test('says what it does when asked', () => {
