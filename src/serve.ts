@@ -1,4 +1,4 @@
-import { isatty } from 'node:tty';
+import { isatty, WriteStream } from 'node:tty';
 
 import { createApp } from './app.ts';
 import type { Config } from './core/config.ts';
@@ -25,7 +25,8 @@ export interface ServeOptions {
 /** Serves until a signal ends the process; or why that could not begin, in a sentence for who starts it. */
 export async function serve({ config, version, warnings, entry }: ServeOptions): Promise<string | undefined> {
   const pretty = config.logFormat === 'pretty' || (config.logFormat === 'auto' && isatty(1));
-  const color = pretty && isatty(1) && !process.env['NO_COLOR'];
+  const { env } = process;
+  const color = pretty && (isatty(1) || env['FORCE_COLOR'] !== undefined) && WriteStream.prototype.hasColors(env);
   const sink = openSink(1);
   const form = { level: config.logLevel, format: pretty ? 'pretty' : 'json', color } as const;
   const log = createLog({ ...form, now: Date.now, sink });

@@ -205,16 +205,21 @@ suite('main', { concurrency: 2 }, () => {
 
   test('for people the start is a banner', async (t) => {
     const folder = emptyFolder(t);
-    const env = { ...BARE_ENV, PORT: '0', LOG_FORMAT: 'pretty', DATABASE_URL: 'sqlite::memory:' };
-    const child = spawn(process.execPath, [MAIN], { cwd: folder, env });
-    t.after(() => child.kill('SIGKILL'));
-    let stdout = '';
-    child.stdout.setEncoding('utf8').on('data', (text) => (stdout += text));
-    while (!stdout.includes('Stop')) await once(child.stdout, 'data');
+    const show = async (more: Record<string, string> = {}) => {
+      const env = { ...BARE_ENV, PORT: '0', LOG_FORMAT: 'pretty', DATABASE_URL: 'sqlite::memory:', ...more };
+      const child = spawn(process.execPath, [MAIN], { cwd: folder, env });
+      t.after(() => child.kill('SIGKILL'));
+      let stdout = '';
+      child.stdout.setEncoding('utf8').on('data', (text) => (stdout += text));
+      while (!stdout.includes('Stop')) await once(child.stdout, 'data');
+      return { child, stdout };
+    };
+    const { child, stdout } = await show();
     for (const fact of [/http:\/\/127\.0\.0\.1:\d+\n/, /:\d+\/docs\n/, /development/, /sqlite/, /Workers +1\n/]) {
       assert.match(stdout, fact);
     }
     assert.ok(!stdout.includes('\x1b'), 'no colours where there is no terminal');
+    assert.ok((await show({ FORCE_COLOR: '1' })).stdout.includes('\x1b'), 'unless somebody wants them');
     child.kill('SIGINT');
     assert.deepEqual(await once(child, 'exit'), [0, null]);
     assert.deepEqual(readdirSync(folder), [], 'a database in memory leaves nothing behind');

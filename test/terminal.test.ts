@@ -25,7 +25,7 @@ suite('On a terminal', { skip }, () => {
   /** Starts the server there, lets it be used, and types Ctrl-C; what was shown, without carriage returns. */
   async function show(env: Record<string, string>, use: (port: number) => Promise<void> = async () => {}): Promise<string> {
     const argv = ['-c', ON_A_TERMINAL, process.execPath, MAIN, '--port', '0'];
-    const settings = { ...BARE_ENV, ...CHEAP, ...env };
+    const settings = { ...BARE_ENV, TERM: 'xterm', ...CHEAP, ...env };
     const child = spawn('python3', argv, { cwd: folder(), env: settings, stdio: ['pipe', 'pipe', 'inherit'] });
     const exited = once(child, 'close');
     let shown = '';
@@ -91,6 +91,7 @@ suite('On a terminal', { skip }, () => {
     assert.equal(plain.includes('\x1b'), false);
     assert.match(plain, /  API          http/);
     assert.match(plain, /INFO  GET    200 +\d+\.\d\d ms \/healthz/);
+    assert.equal((await show({ TERM: 'dumb' }, visit)).includes('\x1b'), false, 'nor where they would not be seen');
     const json = await show({ LOG_FORMAT: 'json' }, visit);
     for (const line of json.replace('^C', '').trim().split('\n')) assert.ok(JSON.parse(line)['msg'], line);
   });
