@@ -138,7 +138,9 @@ export class Channel {
   /** Waits until `found` finds something, asking again whenever anything happens, at most for the time of a step. */
   #until<T>(step: Step, found: () => T | undefined): Promise<T> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#break('the server did not answer in time'), this.#stepMs);
+      // A server that waits for TLS to begin greets nobody before.
+      const hint = step === 'greeting' && !this.#isSecure ? '; if it speaks TLS from the start: smtps://' : '';
+      const timer = setTimeout(() => this.#break(`the server did not answer in time${hint}`), this.#stepMs);
       this.#look = () => {
         const value = found();
         if (value === undefined && this.#broken === undefined) return;

@@ -105,6 +105,13 @@ describe('TLS', { skip: noOpenssl, concurrency: 4 }, () => {
     }
   });
 
+  test('that should have been there from the start is thought of when nobody greets', async () => {
+    await withRude({}, { identity: identities.good, implicitTls: true }, async (rude) => {
+      const { message } = await failureOf(send(rude, { stepMs: 3000 }));
+      assert.match(message, /^SMTP greeting: the server did not answer in time; if it speaks TLS .*: smtps:\/\/$/);
+    });
+  });
+
   test('AUTH LOGIN asks for one thing after the other', async () => {
     await withRude({ ehloAfterTls: '250-x\r\n250 auth login\r\n' }, { identity: identities.good }, async (rude) => {
       await send(rude);
