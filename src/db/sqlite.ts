@@ -29,6 +29,8 @@ export function openSqlite({ file, lockTimeoutMs = 2_000, toWriter }: SqliteOpti
   let reader = memory;
   /** Whether the reader is inside a read transaction. */
   let snapshot = false;
+  /** Events that the loop had taken from the system at the last read. */
+  let taken = 0;
 
   const endSnapshot = (): void => {
     if (!snapshot) return;
@@ -38,13 +40,16 @@ export function openSqlite({ file, lockTimeoutMs = 2_000, toWriter }: SqliteOpti
 
   /**
    * Reads of one turn of the event loop share a read transaction, which saves most of what taking and giving back
-   * SQLite's locks costs. None of them sees less than it must: all requests of a turn had arrived before it began, so
-   * whatever was acknowledged before they were sent had been committed by then; and the answer to a write of our own
-   * ends it.
+   * SQLite's locks costs. None of them sees less than it must: all requests that were taken from the system at once
+   * had arrived before, so whatever was acknowledged before they were sent had been committed by then; and more of
+   * them, which a turn takes when it finds 1,024, end it, as does the answer to a write of our own.
    */
   const reading = <T>(read: (connection: SqliteConnection) => T): T => {
     try {
       reader ??= connect(file, { readOnly: true });
+      const { events } = performance.nodeTiming.uvMetricsInfo;
+      if (events !== taken) endSnapshot();
+      taken = events;
       if (!snapshot && reader !== memory) {
         reader.one('BEGIN', []);
         snapshot = true;

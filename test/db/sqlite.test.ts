@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import type { Socket } from 'node:dgram';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -6,6 +9,7 @@ import { after, describe, test } from 'node:test';
 
 import { migrate } from '../../src/db/init_db.ts';
 import { openSqlite } from '../../src/db/sqlite.ts';
+import { connect } from '../../src/db/sqlite_connection.ts';
 import { databaseSuite } from './database_suite.ts';
 import { otherProcess } from './other_process.ts';
 import { ids, isAway, put, THINGS, withThings } from './things.ts';
@@ -137,6 +141,33 @@ test('a writer thread that dies refuses what it had and is replaced by the next 
     assert.deepEqual(await ids(db), [3]);
   });
 });
+
+test('what another has written is seen by whatever arrives after that, in a crowded turn of the event loop too', () =>
+  withThings(async (db, file) => {
+    const other = connect(file);
+    const sockets = await Promise.all(Array.from({ length: 1100 }, async () => {
+      const socket = createSocket('udp4').bind(0, '127.0.0.1');
+      await once(socket, 'listening');
+      return socket;
+    }));
+    const [sender, late, ...early] = sockets;
+    const send = (socket: Socket) => sender!.send('read', socket.address().port, '127.0.0.1');
+    const seen = once(late!, 'message').then(() => ids(db));
+    let arrived = 0;
+    for (const socket of early) {
+      socket.on('message', () => {
+        void ids(db);
+        if (++arrived !== 10) return;
+        other.commit([[{ sql: 'INSERT INTO things (id) VALUES (1)', params: [] }]]);
+        send(late!);
+      });
+      send(socket);
+    }
+    const rows = await seen;
+    for (const socket of sockets) socket.close();
+    other.close();
+    assert.deepEqual(rows, [1]);
+  }));
 
 test('closing waits for what is being written', async () => {
   const db = openSqlite({ file: newFile() });
