@@ -13,7 +13,7 @@ export interface PostgresOptions {
   poolMax: number;
   /** Monotonic milliseconds. */
   now: () => number;
-  /** For one call with everything in it: waiting for a connection, repeating. */
+  /** For one call with everything in it: waiting for a connection (three quarters at most), repeating. */
   timeoutMs?: number;
   /** For all migrations together, waiting for those of another instance included. */
   migrateMs?: number;
@@ -108,7 +108,8 @@ export function openPostgres({
     const deadline = now() + timeoutMs;
     for (let attempts = 1; ; attempts += 1) {
       try {
-        const connection = await pool.acquire(deadline);
+        // Who gets one with no time left would lose it to the deadline, and so would all who wait behind.
+        const connection = await pool.acquire(deadline - timeoutMs / 4);
         try {
           return await work(connection, deadline);
         } finally {

@@ -215,6 +215,18 @@ describe('a PostgreSQL database', { skip: withoutServer }, () => {
     while ((await db.one(running, []))?.[0] !== 0) await sleep(20);
   });
 
+  test('nobody gets a connection too late to use it, and so ruins it for those behind', async (t) => {
+    const one = open(t, { poolMax: 1, timeoutMs: 2000 });
+    const pid = async () => (await one.one('SELECT pg_backend_pid()', []))?.[0];
+    const first = await pid();
+    const busy = one.all('SELECT pg_sleep(1.7)::text', []);
+    await assert.rejects(async () => one.all('SELECT pg_sleep(0.6)::text', []), (error: Error) => {
+      return unavailable(error) && (error.cause as Error).name === 'NoConnection';
+    });
+    await busy;
+    assert.equal(await pid(), first);
+  });
+
   test('idle connections are closed', async (t) => {
     const own = open(t, { idleMs: 40, poolMax: 4 });
     const pids = await Promise.all([1, 2, 3].map(() => own.one('SELECT pg_backend_pid() FROM pg_sleep(0.1)', [])));
