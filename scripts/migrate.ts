@@ -1,10 +1,9 @@
 import { existsSync } from 'node:fs';
 
-import { startFault } from '../src/core/start_fault.ts';
 import { appliedMigrations, knownMigrations, migrate } from '../src/db/init_db.ts';
 import { pendingMigrations, toTitle } from '../src/db/migrations.ts';
 import { sqliteFile } from '../src/db/session.ts';
-import { openHere, runCommand, say, withDatabase } from './shared.ts';
+import { runCommand, say, withDatabase, withNewDatabase } from './shared.ts';
 
 const help = `Usage: node scripts/migrate.ts [--status | --dry-run]
 
@@ -34,17 +33,11 @@ if (import.meta.main) {
         for (const each of pending) say(`pending  ${toTitle(each)}`);
         return;
       }
-      const db = await openHere(config);
-      try {
+      await withNewDatabase(config, async (db) => {
         const done = await migrate(db);
         for (const each of done) say(`applied  ${toTitle(each)}`);
         if (done.length === 0) say('The schema is up to date.');
-      } catch (error) {
-        // SQLite's own words name no file: the server's do.
-        throw 'errcode' in (error as Error) ? new Error(startFault(error, config)) : error;
-      } finally {
-        await db.close();
-      }
+      });
     },
   });
 }

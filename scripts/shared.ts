@@ -8,11 +8,12 @@ import { parseArgs } from 'node:util';
 
 import type { Config } from '../src/core/config.ts';
 import { isEmail } from '../src/core/email.ts';
-import { Failure, rootOf } from '../src/core/errors.ts';
+import { Failure } from '../src/core/errors.ts';
 import { loadConfigFiles } from '../src/core/load_config.ts';
 import type { Loaded } from '../src/core/load_config.ts';
 import { createPasswords } from '../src/core/passwords.ts';
 import type { Passwords } from '../src/core/passwords.ts';
+import { startFault } from '../src/core/start_fault.ts';
 import type { Database } from '../src/db/database.ts';
 import { appliedMigrations, knownMigrations } from '../src/db/init_db.ts';
 import { pendingMigrations } from '../src/db/migrations.ts';
@@ -70,10 +71,8 @@ export async function runCommand({ help, options = {}, least = 0, most = least, 
   }
 }
 
-const toSentence = (error: Error): string =>
-  error instanceof Failure && error.code === 'unavailable'
-    ? `DATABASE_URL: the database can't be used: ${rootOf(error)}`
-    : error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message;
+const toSentence = ({ message, cause }: Error): string =>
+  cause instanceof Error ? `${message} (${cause.message})` : message;
 
 function parse(options: NonNullable<Command['options']>) {
   const all = { ...options, 'env-file': { type: 'string' }, help: { type: 'boolean', short: 'h' } } as const;
@@ -95,28 +94,34 @@ export function databaseFile(config: Config, instead: string): string {
   return file;
 }
 
-/** The database of the settings, whatever its schema is. */
-export const openHere = (config: Config): Promise<Database> =>
-  openDatabase(config, {
-    monotonic: () => performance.now() * 1e6,
-    onWait: () => void process.stderr.write('The database is away; waiting for it to answer.\n'),
-  });
-
 export function assertIsThere(databaseFile: string): void {
   if (existsSync(databaseFile)) return;
   throw new Error(`There is no database ${databaseFile}: start the server once, or run scripts/migrate.ts.`);
 }
 
-/** Opens the database that a server has made, and closes it again. */
-export async function withDatabase<T>(config: Config, work: (db: Database) => Promise<T>): Promise<T> {
-  const file = sqliteFile(config.databaseUrl);
-  if (file !== undefined) assertIsThere(file);
-  const db = await openHere(config);
+/** Opens the database of the settings, and closes it again. One that can't be used is told of in the server's words. */
+export async function withNewDatabase<T>(config: Config, work: (db: Database) => Promise<T>): Promise<T> {
+  const db = await openDatabase(config, {
+    monotonic: () => performance.now() * 1e6,
+    onWait: () => void process.stderr.write('The database is away; waiting for it to answer.\n'),
+  });
   try {
     return await work(db);
+  } catch (error) {
+    throw isOfDatabase(error as Error) ? new Error(startFault(error, config, sqliteFile(config.databaseUrl))) : error;
   } finally {
     await db.close();
   }
+}
+
+const isOfDatabase = (error: Error): boolean =>
+  'errcode' in error || (error instanceof Failure && error.code === 'unavailable');
+
+/** The same for one that a server has made. */
+export async function withDatabase<T>(config: Config, work: (db: Database) => Promise<T>): Promise<T> {
+  const file = sqliteFile(config.databaseUrl);
+  if (file !== undefined) assertIsThere(file);
+  return withNewDatabase(config, work);
 }
 
 /** The same for what needs every table: refuses a schema that this code does not know, or that lacks a migration. */

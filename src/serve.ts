@@ -104,7 +104,7 @@ export async function serve({ config, version, warnings, entry }: ServeOptions):
     return undefined;
   } catch (error) {
     const { startFault } = await import('./core/start_fault.ts');
-    return startFault(error, config);
+    return startFault(error, config, sqliteFile(config.databaseUrl));
   }
 }
 

@@ -18,14 +18,17 @@ const KEY_IN_THE_MAKING = /[/\\][^/\\]+\.key\.[0-9a-f]{12}$/;
 /** SQLite's result code for a file that holds something else (SQLITE_NOTADB). */
 const NOT_A_DATABASE = 26;
 
-/** Why the server could not start and what to do, in a sentence that begins with the setting at fault, if one is. */
+/**
+ * Why the server could not start and what to do, in a sentence that begins with the setting at fault, if one is. `file`
+ * is that of a SQLite database, whose own words have no path in them.
+ */
 export function startFault(
   error: unknown,
-  { host, port, databaseUrl }: Pick<Config, 'host' | 'port' | 'databaseUrl'>,
+  { host, port }: Pick<Config, 'host' | 'port'>,
+  file: string | undefined,
 ): string {
   const { code, message, cause, path, syscall } = error as NodeJS.ErrnoException;
   const { errcode } = (code === 'unavailable' && cause instanceof Error ? cause : error) as { errcode?: number };
-  const file = databaseUrl.replace(/^sqlite:/, '');
   if (code === 'EADDRINUSE') {
     const next = port < 65_535 ? port + 1 : 0;
     const advice = `stop that, or use another port: --port ${next} (0: any free one)`;
@@ -46,7 +49,7 @@ export function startFault(
   if (errcode === NOT_A_DATABASE) {
     return `DATABASE_URL: ${file} is no SQLite database; accepted: sqlite:FILE where FILE is one, or is not there yet`;
   }
-  if (errcode !== undefined || code === 'ENOSPC') {
+  if (errcode !== undefined || (code === 'ENOSPC' && file !== undefined)) {
     const why = WORDS[code ?? ''] ?? rootOf(error);
     return `DATABASE_URL: ${file} can't be used: ${why}; see that it is whole, not locked, and has room on its disk`;
   }

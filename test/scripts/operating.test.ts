@@ -106,12 +106,14 @@ test('a database with another schema is left alone, and why is said in a sentenc
   alien.close();
 });
 
-test('a file that can not be migrated is named', async () => {
+test('a file that can not be used is named, as the server names it', async () => {
   const file = path.join(folder, 'text.db');
   writeFileSync(file, 'this is no database at all, whatever its name may say'.repeat(20));
-  const { code, stderr } = await run('migrate', [], { env: { DATABASE_URL: `sqlite:${file}` } });
-  assert.equal(code, 1);
-  assert.match(stderr, /^DATABASE_URL: [^\n]+text\.db is no SQLite database; accepted: [^\n]+\n$/);
+  for (const script of ['migrate', 'list_users']) {
+    const { code, stderr } = await run(script, [], { env: { DATABASE_URL: `sqlite:${file}` } });
+    assert.equal(code, 1);
+    assert.match(stderr, /^DATABASE_URL: [^\n]+text\.db is no SQLite database; accepted: [^\n]+\n$/);
+  }
 });
 
 test('wrong settings are the server’s, and named as the server names them', async () => {
