@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
 import type { App } from './api/deps.ts';
+import { lazyDocuments } from './api/documents.ts';
 import { createPipeline } from './api/pipeline.ts';
 import { apiRoutes } from './api/router.ts';
 import { sendsMail } from './core/config.ts';
@@ -8,8 +9,8 @@ import type { Config } from './core/config.ts';
 import type { Maybe } from './core/maybe.ts';
 import { createHashThreads, createPasswords } from './core/passwords.ts';
 import type { Hashes } from './core/passwords.ts';
-import { policy, toWords } from './core/rate_limit.ts';
-import type { BucketStore, Policy } from './core/rate_limit.ts';
+import { policy } from './core/rate_limit.ts';
+import type { BucketStore } from './core/rate_limit.ts';
 import { createSharedBuckets, SharedStore } from './core/rate_limit_shared.ts';
 import { createTokens } from './core/tokens.ts';
 import type { Database, Migration } from './db/database.ts';
@@ -17,7 +18,6 @@ import { createSchemaCheck, ensureFirstAdmin, migrate } from './db/init_db.ts';
 import { sqliteFile } from './db/session.ts';
 import { createClientIp } from './http/client_ip.ts';
 import { createCors } from './http/cors.ts';
-import type { Docs } from './http/docs.ts';
 import type { Route } from './http/route.ts';
 import { createRouter } from './http/router.ts';
 import { createHttpServer } from './http/server.ts';
@@ -245,23 +245,4 @@ function createRequestIds(): () => string {
   const prefix = randomBytes(6).toString('base64url');
   let count = 0;
   return () => `${prefix}-${(++count).toString(36)}`;
-}
-
-/** Loaded and written when somebody first asks for them. */
-function lazyDocuments(routes: readonly Route<App>[], version: string, policies: readonly Policy[]): App['documents'] {
-  const limits = Object.fromEntries(policies.map((each) => [each.name, toWords(each, 'request')]));
-  let openapi: string | undefined;
-  let docs: Docs | undefined;
-  return {
-    async openapi() {
-      const { about } = await import('./api/about.ts');
-      const { toOpenApi } = await import('./http/openapi.ts');
-      return (openapi ??= JSON.stringify(toOpenApi(routes, { ...about, version, limits })));
-    },
-    async docs() {
-      const { about } = await import('./api/about.ts');
-      const { createDocs } = await import('./http/docs.ts');
-      return (docs ??= createDocs({ ...about, version }));
-    },
-  };
 }
