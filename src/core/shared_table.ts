@@ -1,5 +1,7 @@
 import { threadId } from 'node:worker_threads';
 
+import { BLOCK, Forgettable } from './forgettable.ts';
+
 /** The name of an entry: 64 bits that nobody outside can foresee. */
 export interface Tag {
   readonly low: number;
@@ -17,14 +19,10 @@ const SECRET_AT = 32;
 const SECRET_BYTES = 32;
 const HEADER_BYTES = SECRET_AT + SECRET_BYTES;
 
-/** Entries that share one summary: the least moments of them all. */
-const BLOCK = 1024;
 /** The moment of an entry that is changing hands. It counts as full: one that a dead thread left so is used again. */
 const CLAIMED = -Infinity;
 /** More steps than any chain has: a reader that others send from chain to chain gives up, and asks under the lock. */
 const MAX_STEPS = 100;
-/** Blocks that are searched for a full bucket once one is known that holds a token. */
-const MAX_LOOKS = 32;
 const SPINS = 1000;
 const NAP_MS = 0.1;
 
@@ -57,24 +55,15 @@ export function releaseTable(memory: SharedArrayBuffer, deadThreadId: number): v
  *
  * Moments are read and swapped without a lock. Only adding and forgetting takes the lock, which is held for a
  * microsecond. At each step of what is done under it the chains are whole, so that a thread may die there.
- *
- * To forget a bucket, an entry is searched from where the last one was found. Blocks of entries remember the least
- * moment at which one of them is worth looking at; moments only grow, but for what is given back, so it may be too
- * early and is never too late. So one who is still over the limit is forgotten only when all are.
  */
 export class SharedTable {
   readonly secret: Uint8Array;
-  readonly #size: ReturnType<typeof layout>;
-  readonly #keys: number;
   readonly #header: Int32Array;
-  /** One memory seen twice: numbers to read, and bits to compare and swap. */
+  /** As in `Moments`; the first seen twice: numbers to read, and bits to compare and swap. */
   readonly #fullAt: Float64Array;
   readonly #fullAtBits: BigInt64Array;
-  /** How long before it is full a bucket holds a token: span − cost of its policy. */
   readonly #slack: Float64Array;
-  /** By block: no entry of it is full, or holds a token, before this moment. */
-  readonly #leastFull: Float64Array;
-  readonly #leastOpen: Float64Array;
+  readonly #forgettable: Forgettable;
   readonly #tags: Int32Array;
   /** Entries by number from 1; 0 ends a chain. */
   readonly #next: Int32Array;
@@ -84,14 +73,18 @@ export class SharedTable {
 
   constructor(memory: SharedArrayBuffer) {
     this.#header = new Int32Array(memory, 0, HEADER_BYTES / 4);
-    const keys = (this.#keys = this.#header[KEYS]!);
-    const size = (this.#size = layout(keys));
+    const keys = this.#header[KEYS]!;
+    const size = layout(keys);
     this.secret = new Uint8Array(memory, SECRET_AT, SECRET_BYTES);
     this.#fullAt = new Float64Array(memory, HEADER_BYTES, keys);
     this.#fullAtBits = new BigInt64Array(memory, HEADER_BYTES, keys);
     this.#slack = new Float64Array(memory, size.slackAt, keys);
-    this.#leastFull = new Float64Array(memory, size.leastAt, size.blocks);
-    this.#leastOpen = new Float64Array(memory, size.leastAt + 8 * size.blocks, size.blocks);
+    this.#forgettable = new Forgettable({
+      fullAt: this.#fullAt,
+      slack: this.#slack,
+      leastFull: new Float64Array(memory, size.leastAt, size.blocks),
+      leastOpen: new Float64Array(memory, size.leastAt + 8 * size.blocks, size.blocks),
+    });
     this.#tags = new Int32Array(memory, size.tagsAt, 2 * keys);
     this.#next = new Int32Array(memory, size.nextAt, keys);
     this.#heads = new Int32Array(memory, size.headsAt, size.heads);
@@ -135,7 +128,7 @@ export class SharedTable {
       Atomics.store(this.#tags, 2 * entry + 1, tag.high);
       Atomics.store(this.#next, entry, this.#heads[head]!);
       this.#slack[entry] = slack;
-      this.#lower(entry, fullAt);
+      this.#forgettable.lower(entry, fullAt);
       this.swap(entry, CLAIMED, fullAt);
       Atomics.store(this.#heads, head, entry + 1);
       return true;
@@ -151,31 +144,26 @@ export class SharedTable {
         const from = this.read(entry, tag);
         if (from === undefined) return;
         const to = earlier(from);
-        this.#lower(entry, to);
+        this.#forgettable.lower(entry, to);
         if (this.swap(entry, from, to)) return;
       }
     });
   }
 
   #headOf(low: number): number {
-    return low & (this.#size.heads - 1);
+    return low & (this.#heads.length - 1);
   }
 
   #has(entry: number, { low, high }: Tag): boolean {
     return Atomics.load(this.#tags, 2 * entry) === low && Atomics.load(this.#tags, 2 * entry + 1) === high;
   }
 
-  #lower(entry: number, fullAt: number): void {
-    const block = Math.floor(entry / BLOCK);
-    this.#leastFull[block] = Math.min(this.#leastFull[block]!, fullAt);
-    this.#leastOpen[block] = Math.min(this.#leastOpen[block]!, fullAt - this.#slack[entry]!);
-  }
-
   /** Claims an entry: a full bucket's, else one's that holds a token, else any. */
   #forget(now: number): number {
     for (;;) {
-      const worthy = this.#search(now);
-      const entry = worthy >= 0 ? worthy : this.#header[HAND]! % this.#keys;
+      const hand = this.#header[HAND]! % this.#fullAt.length;
+      const worthy = this.#forgettable.search(hand, now);
+      const entry = worthy >= 0 ? worthy : hand;
       const fullAt = this.#fullAt[entry]!;
       // A token may have been taken from it meanwhile.
       if (worthy >= 0 && fullAt - this.#slack[entry]! > now) continue;
@@ -183,56 +171,6 @@ export class SharedTable {
       this.#header[HAND] = entry + 1;
       return entry;
     }
-  }
-
-  /** From the hand on, the first entry whose bucket is full, else the first whose bucket holds a token, or -1. */
-  #search(now: number): number {
-    const { blocks } = this.#size;
-    const hand = this.#header[HAND]! % this.#keys;
-    const first = Math.floor(hand / BLOCK);
-    if (hand % BLOCK !== 0 && this.#fullAt[hand]! <= now) return hand;
-    // The block behind the hand is summed up while that costs little, not when the table is full and all are due.
-    if (hand % BLOCK === 0) this.#best((first + blocks - 1) % blocks, 0, now);
-    let open = -1;
-    let looks = 0;
-    // The first block once from the hand on, and once more at the end, whole.
-    for (let i = 0; i <= blocks && (open < 0 || looks < MAX_LOOKS); i++) {
-      const block = (first + i) % blocks;
-      if (this.#leastFull[block]! > now && (open >= 0 || this.#leastOpen[block]! > now)) continue;
-      looks++;
-      const best = this.#best(block, i === 0 ? hand % BLOCK : 0, now);
-      if (best >= 0 && this.#fullAt[best]! <= now) return best;
-      if (open < 0) open = best;
-    }
-    return open;
-  }
-
-  /**
-   * The same within a block, from its entry `from` on; from 0 on, the block's summary is renewed. Two loops, since the
-   * first is most of the work and is fast as long as it only compares.
-   */
-  #best(block: number, from: number, now: number): number {
-    const [fullAt, slack] = [this.#fullAt, this.#slack];
-    const start = block * BLOCK + from;
-    const end = Math.min(this.#keys, (block + 1) * BLOCK);
-    let leastFull = Infinity;
-    let leastOpen = Infinity;
-    for (let entry = start; entry < end; entry++) {
-      const full = fullAt[entry]!;
-      const open = full - slack[entry]!;
-      if (full < leastFull) leastFull = full;
-      if (open < leastOpen) leastOpen = open;
-    }
-    if (from === 0) {
-      this.#leastFull[block] = leastFull;
-      this.#leastOpen[block] = leastOpen;
-    }
-    if (leastOpen > now) return -1;
-    for (let entry = start; entry < end; entry++) {
-      const moment = leastFull <= now ? this.#fullAt[entry]! : this.#fullAt[entry]! - this.#slack[entry]!;
-      if (moment <= now) return entry;
-    }
-    return this.#best(block, from, now); // Another thread has just taken from it.
   }
 
   /** Takes an entry out of its chain, if it is in one. */
