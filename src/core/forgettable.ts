@@ -22,30 +22,26 @@ export interface Moments {
  * All of this is done under the table's lock; takes go on meanwhile.
  */
 export class Forgettable {
-  readonly #fullAt: Float64Array;
-  readonly #slack: Float64Array;
-  readonly #leastFull: Float64Array;
-  readonly #leastOpen: Float64Array;
+  readonly #moments: Moments;
 
-  constructor({ fullAt, slack, leastFull, leastOpen }: Moments) {
-    this.#fullAt = fullAt;
-    this.#slack = slack;
-    this.#leastFull = leastFull;
-    this.#leastOpen = leastOpen;
+  constructor(moments: Moments) {
+    this.#moments = moments;
   }
 
   /** Tells the entry's block of a moment that may be earlier than all it knows. */
   lower(entry: number, fullAt: number): void {
+    const { slack, leastFull, leastOpen } = this.#moments;
     const block = Math.floor(entry / BLOCK);
-    this.#leastFull[block] = Math.min(this.#leastFull[block]!, fullAt);
-    this.#leastOpen[block] = Math.min(this.#leastOpen[block]!, fullAt - this.#slack[entry]!);
+    leastFull[block] = Math.min(leastFull[block]!, fullAt);
+    leastOpen[block] = Math.min(leastOpen[block]!, fullAt - slack[entry]!);
   }
 
   /** From the hand on, the first entry whose bucket is full, else the first whose bucket holds a token, or -1. */
   search(hand: number, now: number): number {
-    const blocks = this.#leastFull.length;
+    const { fullAt, leastFull, leastOpen } = this.#moments;
+    const blocks = leastFull.length;
     const first = Math.floor(hand / BLOCK);
-    if (hand % BLOCK !== 0 && this.#fullAt[hand]! <= now) return hand;
+    if (hand % BLOCK !== 0 && fullAt[hand]! <= now) return hand;
     // The block behind the hand is summed up while that costs little, not when the table is full and all are due.
     if (hand % BLOCK === 0) this.#best((first + blocks - 1) % blocks, 0, now);
     let open = -1;
@@ -53,10 +49,10 @@ export class Forgettable {
     // The first block once from the hand on, and once more at the end, whole.
     for (let i = 0; i <= blocks && (open < 0 || looks < MAX_LOOKS); i++) {
       const block = (first + i) % blocks;
-      if (this.#leastFull[block]! > now && (open >= 0 || this.#leastOpen[block]! > now)) continue;
+      if (leastFull[block]! > now && (open >= 0 || leastOpen[block]! > now)) continue;
       looks++;
       const best = this.#best(block, i === 0 ? hand % BLOCK : 0, now);
-      if (best >= 0 && this.#fullAt[best]! <= now) return best;
+      if (best >= 0 && fullAt[best]! <= now) return best;
       if (open < 0) open = best;
     }
     return open;
@@ -67,9 +63,9 @@ export class Forgettable {
    * first is most of the work and is fast as long as it only compares.
    */
   #best(block: number, from: number, now: number): number {
-    const [fullAt, slack] = [this.#fullAt, this.#slack];
+    const { fullAt, slack } = this.#moments;
     const start = block * BLOCK + from;
-    const end = Math.min(this.#fullAt.length, (block + 1) * BLOCK);
+    const end = Math.min(fullAt.length, (block + 1) * BLOCK);
     let leastFull = Infinity;
     let leastOpen = Infinity;
     for (let entry = start; entry < end; entry++) {
@@ -79,12 +75,12 @@ export class Forgettable {
       if (open < leastOpen) leastOpen = open;
     }
     if (from === 0) {
-      this.#leastFull[block] = leastFull;
-      this.#leastOpen[block] = leastOpen;
+      this.#moments.leastFull[block] = leastFull;
+      this.#moments.leastOpen[block] = leastOpen;
     }
     if (leastOpen > now) return -1;
     for (let entry = start; entry < end; entry++) {
-      const moment = leastFull <= now ? this.#fullAt[entry]! : this.#fullAt[entry]! - this.#slack[entry]!;
+      const moment = leastFull <= now ? fullAt[entry]! : fullAt[entry]! - slack[entry]!;
       if (moment <= now) return entry;
     }
     return this.#best(block, from, now); // Another thread has just taken from it.
